@@ -1,0 +1,2 @@
+// Package shoal does things on many hosts over SSH at once.
+package shoal

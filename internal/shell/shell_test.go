@@ -181,7 +181,7 @@ func FuzzQuote(f *testing.F) {
 	all := shells(f)
 	f.Fuzz(func(t *testing.T, s string) {
 		if shell.Check(s) != nil {
-			t.Skip("no command can be given a NUL byte")
+			return // no command can be given it
 		}
 		for _, sh := range all {
 			got, err := readBack(sh, []string{s})

@@ -1,0 +1,256 @@
+package render
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// JSONL writes one JSON object a line: start, line, exit and end, as the schema
+// in docs/jsonl.schema.json says. It is what scripts read and what the journal
+// of runs keeps. Output is exact: a line is in "data" where it is UTF-8 and in
+// "b64" where not. Control characters are escaped, so that the objects are safe
+// to look at.
+type JSONL struct {
+	W io.Writer // nil discards; each batch of lines is one Write
+
+	run   string
+	buf   []byte
+	exits int
+	err   error // the first of W
+}
+
+// Start implements [Renderer].
+func (j *JSONL) Start(e Start) {
+	j.run = e.Run
+	j.event("start")
+	j.text("time", e.Time.UTC().Format(time.RFC3339Nano))
+	j.number("hosts", int64(e.Hosts))
+	if e.Set != "" {
+		j.text("set", e.Set)
+	}
+	j.text("command", e.Command)
+	j.close()
+	j.flush()
+}
+
+// Lines implements [Renderer].
+func (j *JSONL) Lines(batch []Line) {
+	for i := range batch {
+		j.line(&batch[i])
+		if len(j.buf) >= flushSize {
+			j.flush()
+		}
+	}
+	j.flush()
+}
+
+func (j *JSONL) line(n *Line) {
+	j.event("line")
+	j.text("host", n.Host)
+	if n.Stderr {
+		j.text("stream", "stderr")
+	} else {
+		j.text("stream", "stdout")
+	}
+	j.number("seq", n.Seq)
+	j.seconds("t", n.T)
+	if j.key("data"); !j.data(n.Data) {
+		j.buf = j.buf[:len(j.buf)-len(`"data":`)]
+		j.key("b64")
+		j.buf = append(j.buf, '"')
+		j.buf = base64.StdEncoding.AppendEncode(j.buf, n.Data)
+		j.buf = append(j.buf, '"', ',')
+	}
+	if n.Continued {
+		j.bool("continued")
+	}
+	j.close()
+}
+
+// Exit implements [Renderer].
+func (j *JSONL) Exit(x Exit) {
+	j.exits++
+	j.event("exit")
+	j.text("host", x.Host)
+	j.text("status", string(x.Status))
+	j.key("rc")
+	if x.RC == nil {
+		j.raw("null")
+	} else {
+		j.raw(strconv.Itoa(*x.RC))
+	}
+	j.key("signal")
+	if x.Signal == "" {
+		j.raw("null")
+	} else {
+		j.string(x.Signal)
+	}
+	j.seconds("t", x.T)
+	if x.Err != nil {
+		j.problem(x.Err)
+	}
+	j.stages(x.Stages)
+	j.pair("bytes", strconv.FormatInt(x.Bytes.Out, 10), strconv.FormatInt(x.Bytes.Err, 10))
+	if x.Digest != (Digest{}) {
+		j.pair("sha256", strconv.Quote(Sanitize(x.Digest.Out)), strconv.Quote(Sanitize(x.Digest.Err)))
+	}
+	if x.Remote != "" {
+		j.text("remote", string(x.Remote))
+	}
+	if x.OutputOpen {
+		j.bool("output_open")
+	}
+	if x.Truncated {
+		j.bool("truncated")
+	}
+	if x.Attempts > 1 {
+		j.number("attempts", int64(x.Attempts))
+	}
+	j.close()
+	j.flush()
+}
+
+func (j *JSONL) problem(p *Problem) {
+	j.key("error")
+	j.buf = append(j.buf, '{')
+	if p.Hop != "" {
+		j.text("hop", p.Hop)
+	}
+	j.text("stage", p.Stage)
+	j.text("kind", p.Kind)
+	j.text("msg", p.Msg)
+	if p.Hint != "" {
+		j.text("hint", p.Hint)
+	}
+	j.closeInner()
+}
+
+func (j *JSONL) stages(all []Stage) {
+	if len(all) == 0 {
+		return
+	}
+	j.key("ms")
+	j.buf = append(j.buf, '{')
+	for _, s := range all {
+		j.number(s.Name, s.Took.Round(time.Millisecond).Milliseconds())
+	}
+	j.closeInner()
+}
+
+// pair writes an object with what belongs to each stream.
+func (j *JSONL) pair(name, out, err string) {
+	j.key(name)
+	j.buf = append(j.buf, '{')
+	j.key("out")
+	j.raw(out)
+	j.key("err")
+	j.raw(err)
+	j.closeInner()
+}
+
+// End implements [Renderer]. It is an error when not every host had its exit,
+// for then the run's record is not complete.
+func (j *JSONL) End(e End) error {
+	j.event("end")
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"hosts", e.Hosts}, {"ok", e.OK}, {"failed", e.Failed},
+		{"unreachable", e.Unreachable}, {"timeout", e.Timeout},
+		{"cancelled", e.Cancelled}, {"not_run", e.NotRun}, {"exit", e.Exit},
+	} {
+		j.number(n.name, int64(n.value))
+	}
+	j.seconds("t", e.Took)
+	j.close()
+	j.flush()
+	switch {
+	case j.err != nil && !brokenPipe(j.err):
+		return fmt.Errorf("jsonl: %w", j.err)
+	case j.exits != e.Hosts:
+		return fmt.Errorf("jsonl: %d exits for %d hosts", j.exits, e.Hosts)
+	}
+	return nil
+}
+
+func (j *JSONL) flush() {
+	if j.W != nil && j.err == nil {
+		_, j.err = j.W.Write(j.buf)
+	}
+	j.buf = j.buf[:0]
+}
+
+// Each of the following writes one member and the comma behind it; close takes
+// the last comma away.
+
+func (j *JSONL) event(ev string) {
+	j.buf = append(j.buf, `{"v":1,`...)
+	j.text("ev", ev)
+	j.text("run", j.run)
+}
+
+func (j *JSONL) close() {
+	j.buf[len(j.buf)-1] = '}'
+	j.buf = append(j.buf, '\n')
+}
+
+func (j *JSONL) closeInner() {
+	if last := len(j.buf) - 1; j.buf[last] == ',' {
+		j.buf = j.buf[:last]
+	}
+	j.buf = append(j.buf, '}', ',')
+}
+
+func (j *JSONL) key(name string) {
+	j.buf = appendJSON(j.buf, name)
+	j.buf = append(j.buf, ':')
+}
+
+func (j *JSONL) raw(value string) {
+	j.buf = append(append(j.buf, value...), ',')
+}
+
+func (j *JSONL) string(s string) {
+	j.buf = append(appendJSON(j.buf, s), ',')
+}
+
+func (j *JSONL) text(name, s string) {
+	j.key(name)
+	j.string(s)
+}
+
+func (j *JSONL) number(name string, n int64) {
+	j.key(name)
+	j.buf = append(strconv.AppendInt(j.buf, n, 10), ',')
+}
+
+func (j *JSONL) bool(name string) {
+	j.key(name)
+	j.raw("true")
+}
+
+// seconds writes d to the millisecond.
+func (j *JSONL) seconds(name string, d time.Duration) {
+	j.key(name)
+	ms := max(0, d.Milliseconds())
+	j.buf = strconv.AppendInt(j.buf, ms/1000, 10)
+	j.buf = append(j.buf, '.', byte('0'+ms/100%10), byte('0'+ms/10%10), byte('0'+ms%10), ',')
+}
+
+// data writes p as a string if it is UTF-8.
+func (j *JSONL) data(p []byte) bool {
+	n := plainJSON(p)
+	if n < len(p) && !utf8.Valid(p[n:]) {
+		return false
+	}
+	j.buf = append(j.buf, '"')
+	j.buf = append(j.buf, p[:n]...)
+	j.buf = appendEscaped(j.buf, p[n:])
+	j.buf = append(j.buf, '"', ',')
+	return true
+}

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package render
+
+func platformBrokenPipe(error) bool { return false }

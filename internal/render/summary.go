@@ -1,0 +1,216 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// category maps a status to the one it is counted under in a summary.
+func category(s Status) Status {
+	switch s {
+	case Signal:
+		return Failed
+	case HostKey, Auth, Lost:
+		return Unreachable
+	}
+	return s
+}
+
+// summaryLabel says within a category how a host ended; empty where the
+// category says it all.
+func summaryLabel(x *Exit) string {
+	switch x.Status {
+	case Failed:
+		return exitText(x)
+	case Signal:
+		return "signal " + Sanitize(x.Signal)
+	case HostKey:
+		return "host key"
+	case Auth:
+		return "auth"
+	case Lost:
+		return "connection lost"
+	}
+	return ""
+}
+
+// part is what a summary says of one category.
+type part struct {
+	text string // "4 failed"
+	word string // "failed"
+	bad  bool
+	sets []namedSet
+}
+
+// namedSet is the hosts of a category that ended in the same way.
+type namedSet struct {
+	label string // "exit 1", may be empty
+	names []string
+}
+
+// parts lists the categories that have hosts.
+func (r *Report) parts(e End) []part {
+	var all []part
+	add := func(n int, s Status, word string, bad bool) {
+		if n > 0 {
+			all = append(all, part{fmt.Sprintf("%d %s", n, word), word, bad, sorted(r.sets[s])})
+		}
+	}
+	add(e.OK, OK, "ok", false)
+	add(e.Failed, Failed, "failed", true)
+	add(e.Timeout, Timeout, "timed out", true)
+	add(e.Unreachable, Unreachable, "unreachable", true)
+	add(e.Cancelled, Cancelled, "cancelled", true)
+	add(e.NotRun, NotRun, "not run", false)
+	return all
+}
+
+// sorted lists sets, the largest first.
+func sorted(sets map[string][]string) []namedSet {
+	var all []namedSet
+	for label, names := range sets {
+		all = append(all, namedSet{label, names})
+	}
+	slices.SortFunc(all, func(a, b namedSet) int {
+		return cmp.Or(cmp.Compare(len(b.names), len(a.names)), strings.Compare(a.label, b.label))
+	})
+	return all
+}
+
+// prefix is what stands before the names.
+func (s namedSet) prefix() string {
+	if s.label == "" {
+		return ""
+	}
+	return s.label + ": "
+}
+
+// summary tells the run in one line, or where that is too long for the screen
+// in a line of numbers and one or two of names.
+func (r *Report) summary(e End) []string {
+	color, width := r.Screen.StderrColor, r.Screen.width()-1
+	parts := r.parts(e)
+	if columns(r.summaryLine(e, parts, true, false)) <= width {
+		return []string{r.summaryLine(e, parts, true, color)}
+	}
+	return append([]string{r.summaryLine(e, parts, false, color)}, r.namesLines(parts, width)...)
+}
+
+func (r *Report) summaryLine(e End, parts []part, names, color bool) string {
+	b := fmt.Appendf(nil, "%d %s: ", e.Hosts, plural(e.Hosts, "host", "hosts"))
+	for i, p := range parts {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if p.bad && color {
+			b = appendColor(b, red, p.text)
+		} else {
+			b = append(b, p.text...)
+		}
+		if names && len(p.sets) > 0 {
+			b = append(b, " ("+r.setsText(p.sets)+")"...)
+		}
+	}
+	if len(parts) == 0 {
+		b = append(b, "nothing to do"...)
+	}
+	return string(b) + " in " + duration(e.Took)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func (r *Report) setsText(sets []namedSet) string {
+	var texts []string
+	for _, s := range sets {
+		texts = append(texts, s.prefix()+r.Names.fold(s.names))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// maxSets bounds the sets that a summary names.
+const maxSets = 10
+
+// namesLines writes the sets on at most two lines of width columns, each with
+// as many names as its share of the room allows.
+func (r *Report) namesLines(parts []part, width int) []string {
+	sets, rest := pick(parts)
+	need := make([]int, len(sets))
+	for i, s := range sets {
+		need[i] = columns(s.prefix()+r.Names.fold(s.names)) + len("; ")
+	}
+	width -= len("  ")
+	room := 2*width - columns(rest)
+	given := shares(need, room)
+	for !twoLines(given, width-columns(rest)) && room > 0 {
+		room -= 4
+		given = shares(need, room)
+	}
+	var lines []string
+	used := width
+	for i, s := range sets {
+		text := s.prefix() + r.Names.within(s.names, given[i]-len("; ")-columns(s.prefix()))
+		if used+given[i] > width {
+			lines = append(lines, "  "+text)
+			used = given[i]
+			continue
+		}
+		lines[len(lines)-1] += "; " + text
+		used += given[i]
+	}
+	if len(lines) > 0 {
+		lines[len(lines)-1] += rest
+	}
+	return lines
+}
+
+// pick returns the sets to name, the word of its category before the first of
+// each, and a text for those left out.
+func pick(parts []part) (sets []namedSet, rest string) {
+	for _, p := range parts {
+		for i, s := range p.sets {
+			if i == 0 {
+				s.label = strings.TrimSuffix(p.word+": "+s.label, ": ")
+			}
+			sets = append(sets, s)
+		}
+	}
+	if more := len(sets) - maxSets; more > 0 {
+		return sets[:maxSets], fmt.Sprintf("; and %d other ways", more)
+	}
+	return sets, ""
+}
+
+// twoLines reports whether pieces of these widths fit on two lines, in order.
+func twoLines(pieces []int, width int) bool {
+	lines, used := 1, 0
+	for _, n := range pieces {
+		if used+n > width {
+			lines, used = lines+1, 0
+		}
+		used += n
+	}
+	return lines <= 2
+}
+
+// shares divides width among needs: who needs less than an equal share leaves
+// the rest to the others.
+func shares(need []int, width int) []int {
+	order := make([]int, len(need))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(need[a], need[b]) })
+	given := make([]int, len(need))
+	for done, i := range order {
+		given[i] = min(need[i], width/(len(order)-done))
+		width -= given[i]
+	}
+	return given
+}

@@ -41,7 +41,7 @@ type alike struct {
 
 // maxCauses bounds the distinct causes of one status and kind. Further ones
 // count as one, for a host can make every message different.
-const maxCauses = 20
+const maxCauses = 10
 
 // Start implements [Renderer].
 func (r *Report) Start(Start) {}

@@ -134,45 +134,46 @@ func (r *Report) setsText(sets []namedSet) string {
 	return strings.Join(texts, "; ")
 }
 
-// maxSets bounds the sets that a summary names.
-const maxSets = 10
+const (
+	maxSets  = 12 // that a summary names
+	someRoom = 20 // columns for the names of one set, for them to be of use
+)
 
-// namesLines writes the sets on at most two lines of width columns, each with
-// as many names as its share of the room allows.
+// namesLines writes sets on at most two lines of width columns, each with as
+// many names as its share of the room allows.
 func (r *Report) namesLines(parts []part, width int) []string {
-	sets, rest := pick(parts)
-	need := make([]int, len(sets))
-	for i, s := range sets {
-		need[i] = columns(s.prefix()+r.Names.fold(s.names)) + len("; ")
-	}
 	width -= len("  ")
-	room := 2*width - columns(rest)
-	given := shares(need, room)
-	for !twoLines(given, width-columns(rest)) && room > 0 {
-		room -= 4
-		given = shares(need, room)
-	}
-	var lines []string
-	used := width
+	sets := labelled(parts)
+	need, least := make([]int, len(sets)), make([]int, len(sets))
 	for i, s := range sets {
-		text := s.prefix() + r.Names.within(s.names, given[i]-len("; ")-columns(s.prefix()))
-		if used+given[i] > width {
-			lines = append(lines, "  "+text)
-			used = given[i]
-			continue
+		prefix := columns(s.prefix())
+		need[i] = prefix + columns(r.Names.fold(s.names)) + len("; ")
+		least[i] = min(need[i], prefix+someRoom+len("; "))
+	}
+	keep, rest := min(len(sets), maxSets), ""
+	for ; keep > 0; keep-- {
+		if more := len(sets) - keep; more > 0 {
+			rest = fmt.Sprintf("and %d other %s", more, plural(more, "outcome", "outcomes"))
 		}
-		lines[len(lines)-1] += "; " + text
-		used += given[i]
+		if keep == 1 || twoLines(append(least[:keep:keep], len(rest)+len("; ")), width) {
+			break
+		}
 	}
-	if len(lines) > 0 {
-		lines[len(lines)-1] += rest
+	var pieces []string
+	for i, n := range fit(need[:keep], least, width, len(rest)+len("; ")) {
+		p := sets[i].prefix()
+		pieces = append(pieces, p+r.Names.within(sets[i].names, n-columns(p)-len("; ")))
 	}
-	return lines
+	if rest != "" {
+		pieces = append(pieces, rest)
+	}
+	return wrap(pieces, width)
 }
 
-// pick returns the sets to name, the word of its category before the first of
-// each, and a text for those left out.
-func pick(parts []part) (sets []namedSet, rest string) {
+// labelled lists the sets of all categories, the first of each with the word of
+// its category.
+func labelled(parts []part) []namedSet {
+	var sets []namedSet
 	for _, p := range parts {
 		for i, s := range p.sets {
 			if i == 0 {
@@ -181,22 +182,49 @@ func pick(parts []part) (sets []namedSet, rest string) {
 			sets = append(sets, s)
 		}
 	}
-	if more := len(sets) - maxSets; more > 0 {
-		return sets[:maxSets], fmt.Sprintf("; and %d other ways", more)
+	return sets
+}
+
+// fit gives each piece of two lines its width: what it needs where there is
+// room, and never less than least.
+func fit(need, least []int, width, rest int) []int {
+	for room := 2*width - rest; ; room -= 2 {
+		given := shares(need, max(0, room))
+		for i := range given {
+			given[i] = max(given[i], least[i])
+		}
+		if room <= 0 || twoLines(append(given[:len(given):len(given)], rest), width) {
+			return given
+		}
 	}
-	return sets, ""
 }
 
 // twoLines reports whether pieces of these widths fit on two lines, in order.
 func twoLines(pieces []int, width int) bool {
 	lines, used := 1, 0
 	for _, n := range pieces {
-		if used+n > width {
+		if used+n > width+len("; ") {
 			lines, used = lines+1, 0
 		}
 		used += n
 	}
 	return lines <= 2
+}
+
+// wrap joins pieces on indented lines of width columns.
+func wrap(pieces []string, width int) []string {
+	var lines []string
+	used := width + len("; ")
+	for _, p := range pieces {
+		n := columns(p) + len("; ")
+		if used+n > width+len("; ") {
+			lines, used = append(lines, "  "+cut(p, width)), n
+			continue
+		}
+		lines[len(lines)-1] += "; " + p
+		used += n
+	}
+	return lines
 }
 
 // shares divides width among needs: who needs less than an equal share leaves

@@ -1,0 +1,3 @@
+package knownhosts
+
+func learnMany(string) error { return nil }

@@ -281,9 +281,9 @@ func zeros(sh *shell, args []string, out io.Writer) uint32 {
 	return wrote(fill(out, []byte{0}, n))
 }
 
-// fill writes n bytes of a repeated pattern whose length divides chunk.
+// fill writes n bytes of a repeated pattern.
 func fill(out io.Writer, pattern []byte, n int64) error {
-	buf := bytes.Repeat(pattern, int(min(chunk, n+1))/len(pattern))
+	buf := bytes.Repeat(pattern, max(int(min(chunk, n))/len(pattern), 1))
 	for n > 0 {
 		m, err := out.Write(buf[:min(int64(len(buf)), n)])
 		if err != nil {

@@ -35,24 +35,33 @@ func (c *conn) event(e Event) {
 
 func (c *conn) serve() {
 	c.fleet.stats.conns.up()
-	defer c.fleet.stats.conns.down()
-	defer c.fleet.forget(c)
-	defer c.event(Event{Kind: EventClose})
-	defer c.wire.Close()
 	c.event(Event{Kind: EventConnect, Detail: c.wire.RemoteAddr().String()})
+	ctx, cancel := context.WithCancel(context.Background())
+	if !c.playEarly() {
+		c.talk(ctx)
+	}
+	cancel()
+	c.wire.Close()
+	c.event(Event{Kind: EventClose, User: c.user})
+	c.fleet.stats.conns.down()
+	c.wg.Wait() // what a real shell has left behind can take long
+	c.fleet.forget(c)
+}
 
+// talk speaks SSH until the connection ends.
+func (c *conn) talk(ctx context.Context) {
 	channels, requests, ok := c.greet()
 	if !ok {
 		return
 	}
-	c.event(Event{Kind: EventLogin, User: c.user})
-	ctx, cancel := context.WithCancel(context.Background())
+	c.event(Event{Kind: EventLogin, User: c.user, OK: true})
 	c.wg.Go(func() { c.global(requests) })
+	if c.playLoggedIn() {
+		c.wire.Close()
+	}
 	for nc := range channels {
 		c.channel(ctx, nc)
 	}
-	cancel()
-	c.wg.Wait()
 }
 
 // greet does the handshake and the login.
@@ -64,8 +73,8 @@ func (c *conn) greet() (<-chan ssh.NewChannel, <-chan *ssh.Request, bool) {
 	defer c.host.startups.leave()
 	c.fleet.stats.handshakes.up()
 	defer c.fleet.stats.handshakes.down()
-	if c.fleet.cfg.LoginGrace > 0 {
-		grace := time.AfterFunc(c.fleet.cfg.LoginGrace, func() { c.wire.Close() })
+	if limit := c.fleet.cfg.LoginGrace; limit > 0 && c.fault.Kind == "" {
+		grace := time.AfterFunc(limit, func() { c.wire.Close() })
 		defer grace.Stop()
 	}
 	sc, channels, requests, err := ssh.NewServerConn(c.wire, c.config())
@@ -104,22 +113,40 @@ func (c *conn) config() *ssh.ServerConfig {
 	}
 	l := &login{conn: c}
 	l.configure(sc)
+	c.playKex(sc)
+	c.playLogin(sc)
 	return sc
 }
 
 // global answers requests that concern the whole connection (RFC 4254 §4).
 func (c *conn) global(requests <-chan *ssh.Request) {
+	var open listenings
+	defer func() { open.close() }()
 	for req := range requests {
-		c.event(Event{Kind: EventGlobal, User: c.user, Detail: req.Type})
-		req.Reply(false, nil)
+		switch {
+		case c.fault.ignores(req.Type):
+			c.event(Event{Kind: EventGlobal, User: c.user, Detail: req.Type})
+		case req.Type == "tcpip-forward":
+			open = c.listenFor(open, req)
+		case req.Type == "cancel-tcpip-forward":
+			open = c.unlisten(open, req)
+		default:
+			c.event(Event{Kind: EventGlobal, User: c.user, Detail: req.Type})
+			req.Reply(false, nil) // which is all that a keepalive wants
+		}
 	}
 }
 
 // channel answers a request to open a channel (RFC 4254 §5.1).
 func (c *conn) channel(ctx context.Context, nc ssh.NewChannel) {
-	switch nc.ChannelType() {
-	case "session":
+	switch {
+	case c.fault.Kind == ChanOpenSilent:
+	case c.fault.Kind == ChanOpenRefused:
+		nc.Reject(ssh.ResourceShortage, "no \x1b[31mroom\r\n[host2] OK")
+	case nc.ChannelType() == "session":
 		c.session(ctx, nc)
+	case nc.ChannelType() == "direct-tcpip":
+		c.wg.Go(func() { c.direct(ctx, nc) })
 	default:
 		nc.Reject(ssh.UnknownChannelType, "unknown channel type")
 	}

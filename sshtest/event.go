@@ -29,6 +29,7 @@ const (
 	EventSignal    EventKind = "signal"    // Detail is the signal's name without SIG
 	EventForward   EventKind = "forward"   // direct-tcpip; Detail is host:port, OK tells whether it was allowed
 	EventListen    EventKind = "listen"    // tcpip-forward; Detail is host:port, OK tells whether it was allowed
+	EventProbe     EventKind = "probe"     // a channel that the server opened unasked; Detail is its type, OK tells whether the client took it
 	EventGlobal    EventKind = "global"    // any other global request; Detail is its type
 	EventExit      EventKind = "exit"      // a session's handler returned; Detail is its exit status
 	EventClose     EventKind = "close"     // the connection is gone
@@ -38,15 +39,15 @@ const (
 // Passwords and answers to prompts are never part of it.
 type Event struct {
 	Time    time.Time
-	Host    int       // the host's index
-	Conn    uint64    // the connection's number in the fleet, from 1
-	Session int       // the session's number in the connection, from 1; 0 outside sessions
-	Kind    EventKind //
-	User    string    // the name that the client gave, from auth on
-	Method  string    // of an auth event
-	Key     string    // SHA256 fingerprint of a public key
-	OK      bool      // of events that are accepted or refused
-	Detail  string    // see the kind; comes from the client, so quote it
+	Host    int    // the host's index
+	Conn    uint64 // the connection's number in the fleet, from 1
+	Session int    // the session's number in the connection, from 1; 0 outside sessions
+	Kind    EventKind
+	User    string // the name that the client gave, from auth on
+	Method  string // of an auth event
+	Key     string // SHA256 fingerprint of a public key
+	OK      bool   // of events that are accepted or refused
+	Detail  string // see the kind; comes from the client, so quote it
 }
 
 // defaultEventLimit bounds the log: about 20 MB of events.

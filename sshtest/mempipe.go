@@ -254,6 +254,12 @@ func (c *pipeConn) wrap(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
+// CloseWrite ends what the peer reads, like a FIN.
+func (c *pipeConn) CloseWrite() error {
+	c.out.end(io.EOF)
+	return nil
+}
+
 func (c *pipeConn) close(peer error) {
 	c.once.Do(func() {
 		c.out.end(peer)

@@ -153,6 +153,9 @@ func (s *Session) begin(ctx context.Context, req *ssh.Request) {
 		return
 	}
 	s.started = true
+	if s.playRequest(req) {
+		return
+	}
 	req.Reply(true, nil)
 	s.conn.wg.Go(func() { s.run(ctx, handler) })
 }
@@ -178,12 +181,16 @@ func (s *Session) program(req *ssh.Request) Handler {
 	return h
 }
 
-func (f *Fleet) subsystem(_ int, name string) Handler {
-	return f.cfg.Subsystems[name]
+func (s *Session) run(ctx context.Context, handler Handler) {
+	if s.conn.fault.Kind != "" {
+		s.play(ctx, handler)
+		return
+	}
+	s.end(handler(ctx, s))
 }
 
-func (s *Session) run(ctx context.Context, handler Handler) {
-	status := handler(ctx, s)
+// end sends what ends a session, all at once.
+func (s *Session) end(status ExitStatus) {
 	s.conn.wire.cork()
 	defer s.conn.wire.uncork()
 	s.SendExit(status)

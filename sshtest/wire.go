@@ -60,8 +60,11 @@ func (w *wire) Read(p []byte) (int, error) {
 			<-w.gone
 			return 0, net.ErrClosed
 		}
-		if w.state.Load() == wireSilent && err == nil {
-			continue
+		if w.state.Load() == wireSilent {
+			if err == nil {
+				continue
+			}
+			w.Close() // tells those who wait for the client to leave
 		}
 		got := min(n, len(p))
 		if len(p) == 1 {
@@ -73,19 +76,23 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
+	n := len(p)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state.Load() != wireOpen {
 		return len(p), nil
 	}
-	if w.corked {
+	if w.corked && len(p) <= corkMax {
 		w.held = append(w.held, p...)
 		return len(p), nil
+	}
+	if w.corked {
+		p, w.held, w.corked = append(w.held, p...), nil, false
 	}
 	if err := w.send(p); err != nil {
 		return 0, err
 	}
-	return len(p), nil
+	return n, nil
 }
 
 func (w *wire) send(p []byte) error {
@@ -100,7 +107,12 @@ func (w *wire) send(p []byte) error {
 	return err
 }
 
-// cork holds back what is written until uncork sends it at once, as sshd does
+// corkMax is the longest write that cork holds back. The messages of a key
+// exchange are longer: holding them back while the session waits for its end
+// would be a deadlock.
+const corkMax = 512
+
+// cork holds back small writes until uncork sends them at once, as sshd does
 // with the packets of one turn of its loop.
 func (w *wire) cork() {
 	w.mu.Lock()
@@ -116,6 +128,13 @@ func (w *wire) uncork() {
 		w.send(w.held) // the error shows at the next read
 	}
 	w.held = nil
+}
+
+// setFilter makes filter see what is sent from now on.
+func (w *wire) setFilter(filter func(p []byte) (send []byte, then int32)) {
+	w.mu.Lock()
+	w.filter = filter
+	w.mu.Unlock()
 }
 
 // silence drops whatever is read and written from now on.

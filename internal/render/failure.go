@@ -101,10 +101,10 @@ func statusText(x *Exit) string {
 // host's own name, network addresses and fingerprints. Hosts with equal
 // patterns failed alike.
 func pattern(text, host string) string {
+	host = host[strings.LastIndexByte(host, '@')+1:] // messages name no user
 	words := strings.Split(text, " ")
 	for i, w := range words {
-		core := strings.Trim(w, `"'(),;`)
-		bare := strings.TrimSuffix(core, ":")
+		bare := strings.TrimRight(strings.TrimLeft(w, `"'(`), `"'),;:`)
 		if with := placeholder(bare, host); with != "" {
 			words[i] = strings.Replace(w, bare, with, 1)
 		}
@@ -114,21 +114,25 @@ func pattern(text, host string) string {
 
 // placeholder returns what stands for a word that differs from host to host.
 func placeholder(word, host string) string {
-	name, _, _ := strings.Cut(word, ":")
 	switch {
 	case word == "":
 		return ""
-	case word == host:
+	case word == host, strings.HasPrefix(word, host+"."):
 		return "<host>"
 	case strings.HasPrefix(word, "SHA256:"), strings.HasPrefix(word, "MD5:"):
 		return "<fingerprint>"
-	case name == host, isAddress(word):
+	case strings.HasPrefix(word, host+":"), isAddress(word):
 		return "<address>"
 	}
 	return ""
 }
 
+// isAddress reports whether word is an address, with a port or without, or two
+// of them as in the errors of package net: "10.0.0.1:40022->10.0.0.2:22".
 func isAddress(word string) bool {
+	if from, to, two := strings.Cut(word, "->"); two {
+		return isAddress(from) && isAddress(to)
+	}
 	if _, err := netip.ParseAddrPort(word); err == nil {
 		return true
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -29,18 +30,30 @@ func appendText(dst []byte, s string) []byte {
 // AppendSanitized appends src to dst as [Sanitize] shows it.
 func AppendSanitized(dst, src []byte) []byte {
 	for {
-		n := plainLen(src)
+		n, bad := harmlessLen(src)
 		dst = append(dst, src[:n]...)
-		if src = src[n:]; len(src) == 0 {
+		if bad == 0 {
 			return dst
 		}
-		r, size := utf8.DecodeRune(src)
-		if harmless(r, size) {
-			dst = append(dst, src[:size]...)
-		} else {
-			dst = appendHex(dst, src[:size])
+		dst = appendHex(dst, src[n:n+bad])
+		src = src[n+bad:]
+	}
+}
+
+// harmlessLen returns how many bytes at the start of p may reach a terminal, and
+// the size of what follows and may not; 0 at the end of p.
+func harmlessLen(p []byte) (n, bad int) {
+	for {
+		if n += plainLen(p[n:]); n == len(p) {
+			return n, 0
 		}
-		src = src[size:]
+		for n < len(p) && (p[n] >= 0x7f || p[n] < 0x20) {
+			r, size := utf8.DecodeRune(p[n:])
+			if !harmless(r, size) {
+				return n, size
+			}
+			n += size
+		}
 	}
 }
 
@@ -79,15 +92,21 @@ func plainLen(p []byte) int {
 		high = 0x80 * ones
 	)
 	i := 0
-	for ; len(p)-i >= 8; i += 8 {
+	for len(p)-i >= 8 {
 		x := binary.LittleEndian.Uint64(p[i:])
 		// With no high bit in x, the subtraction borrows into one only where a
 		// byte is below 0x20, and the addition carries into one only at 0x7f.
-		if (x|(x-0x20*ones)|(x+ones))&high != 0 {
-			if n := plainBytes(p[i : i+8]); n < 8 {
-				return i + n
-			}
+		// What is above the lowest such byte may be wrong, but not that one.
+		odd := (x | (x - 0x20*ones) | (x + ones)) & high
+		if odd == 0 {
+			i += 8
+			continue
 		}
+		i += bits.TrailingZeros64(odd) / 8
+		if p[i] != '\t' {
+			return i
+		}
+		i++
 	}
 	return i + plainBytes(p[i:])
 }

@@ -1,0 +1,89 @@
+package render_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/shoal-ssh/shoal/internal/render"
+)
+
+// logLines returns batches of 64 lines of 80 bytes, hosts taking turns.
+func logLines(text string) (batches [][]render.Line, size int) {
+	data := []byte(strings.Repeat(text, 80/len(text)+1)[:80])
+	for range 16 {
+		var batch []render.Line
+		for i := range 64 {
+			batch = append(batch, render.Line{Host: fmt.Sprintf("node%03d", i), Index: i, Data: data})
+			size += len(data)
+		}
+		batches = append(batches, batch)
+	}
+	return batches, size
+}
+
+func benchmarkLines(b *testing.B, r render.Renderer, text string) {
+	batches, size := logLines(text)
+	r.Start(render.Start{})
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, batch := range batches {
+			r.Lines(batch)
+		}
+	}
+}
+
+func BenchmarkLive(b *testing.B) {
+	for name, text := range map[string]string{
+		"ascii": "2026-11-22 08:30:00 INFO request served ", "utf8": "größer 漢字 ", "tabs": "a\tb\tc\t", "escapes": "\x1b[31mred\x1b[0m ",
+	} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkLines(b, &render.Live{Screen: &render.Screen{Stdout: io.Discard}}, text)
+		})
+	}
+	b.Run("color", func(b *testing.B) {
+		benchmarkLines(b, &render.Live{Screen: &render.Screen{Stdout: io.Discard, StdoutColor: true}}, "plain text ")
+	})
+}
+
+func BenchmarkJSONL(b *testing.B) {
+	benchmarkLines(b, &render.JSONL{W: io.Discard}, "level=info msg=\"request served\" ")
+}
+
+func BenchmarkFold(b *testing.B) {
+	f := &render.Fold{Screen: new(render.Screen), TempDir: b.TempDir()}
+	benchmarkLines(b, f, "2026-11-22 08:30:00 INFO request served ")
+	if err := f.End(render.End{}); err != nil {
+		b.Error(err)
+	}
+}
+
+func BenchmarkAppendSanitized(b *testing.B) {
+	for name, text := range map[string]string{"ascii": "plain text ", "utf8": "漢字", "escapes": "\x1b\xff"} {
+		b.Run(name, func(b *testing.B) {
+			in := bytes.Repeat([]byte(text), 4096/len(text))
+			var out []byte
+			b.SetBytes(int64(len(in)))
+			for b.Loop() {
+				out = render.AppendSanitized(out[:0], in)
+			}
+		})
+	}
+}
+
+// BenchmarkReplay reads a record back, as showing a run again does.
+func BenchmarkReplay(b *testing.B) {
+	var record bytes.Buffer
+	if err := many(&render.JSONL{W: &record}); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(record.Len()))
+	for b.Loop() {
+		if err := render.Replay(bytes.NewReader(record.Bytes()), render.Tee{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

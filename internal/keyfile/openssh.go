@@ -58,10 +58,12 @@ func parseOpenSSH(data []byte) (*sealed, error) {
 	}
 	s.open = func(passphrase []byte) (crypto.PrivateKey, error) {
 		secret := bcryptPBKDF(passphrase, kdf.Salt, int(kdf.Rounds), c.keyLen+c.ivLen)
+		defer clear(secret)
 		text, err := c.decrypt(secret[:c.keyLen], secret[c.keyLen:], k.Private, k.Tag)
 		if err != nil {
 			return nil, err
 		}
+		defer clear(text)
 		if !checked(text) {
 			return nil, errWrongPassphrase
 		}
@@ -121,5 +123,8 @@ func (k *opensshKey) inner(text []byte) (crypto.PrivateKey, error) {
 	whole := append([]byte(opensshMagic), ssh.Marshal(opensshKey{
 		Cipher: "none", KDF: "none", Count: 1, Public: k.Public, Private: text,
 	})...)
-	return ssh.ParseRawPrivateKey(pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: whole}))
+	defer clear(whole)
+	encoded := pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: whole})
+	defer clear(encoded)
+	return ssh.ParseRawPrivateKey(encoded)
 }

@@ -3,9 +3,9 @@ package keyfile
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -83,9 +83,21 @@ func parseTraditional(kind string, der []byte) (crypto.PrivateKey, error) {
 		return nil, errLong
 	}
 	if kind == "RSA PRIVATE KEY" {
-		return x509.ParsePKCS1PrivateKey(der)
+		key, err := x509.ParsePKCS1PrivateKey(der)
+		return key, readable(err)
 	}
-	return x509.ParseECPrivateKey(der)
+	key, err := x509.ParseECPrivateKey(der)
+	return key, readable(err)
+}
+
+// readable replaces the errors of encoding/asn1, which list its inner state.
+func readable(err error) error {
+	_, structural := errors.AsType[asn1.StructuralError](err)
+	_, syntax := errors.AsType[asn1.SyntaxError](err)
+	if structural || syntax {
+		return errors.New("damaged: what is in it is no key")
+	}
+	return err
 }
 
 // notPrivate says what a file is instead of a private key.
@@ -163,9 +175,6 @@ func (s *sealed) signer(ask Passphrase) (*signer, error) {
 
 // newSigner makes a signer of a private key that is strong enough.
 func newSigner(key crypto.PrivateKey) (*signer, error) {
-	if _, ok := key.(*dsa.PrivateKey); ok {
-		return nil, errDSA
-	}
 	s, err := ssh.NewSignerFromKey(key)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ func parseEncryptedPEM(block *pem.Block) (*sealed, error) {
 		if err != nil {
 			return nil, err
 		}
+		defer clear(der)
 		if !isSequence(der) {
 			return nil, errWrongPassphrase
 		}

@@ -72,12 +72,13 @@ func parsePKCS8(der []byte) (crypto.PrivateKey, error) {
 		return nil, errLong
 	}
 	if _, err := asn1.Unmarshal(der, &outer); err != nil {
-		return nil, fmt.Errorf("damaged: %w", err)
+		return nil, readable(err)
 	}
 	if outer.Algorithm.Algorithm.String() == oidDSA {
 		return nil, errDSA
 	}
-	return x509.ParsePKCS8PrivateKey(der)
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	return key, readable(err)
 }
 
 func parseEncryptedPKCS8(der []byte) (*sealed, error) {
@@ -160,6 +161,7 @@ func (e *pkcs8Encryption) open(passphrase []byte) (crypto.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(secret)
 	block, err := e.block(secret)
 	if err != nil {
 		return nil, err
@@ -168,12 +170,13 @@ func (e *pkcs8Encryption) open(passphrase []byte) (crypto.PrivateKey, error) {
 		return nil, errLength
 	}
 	der := make([]byte, len(e.data))
+	defer clear(der)
 	cipher.NewCBCDecrypter(block, e.iv).CryptBlocks(der, e.data)
-	der, ok := unpad(der, block.BlockSize())
-	if !ok || !isSequence(der) {
+	body, ok := unpad(der, block.BlockSize())
+	if !ok || !isSequence(body) {
 		return nil, errWrongPassphrase
 	}
-	return parsePKCS8(der)
+	return parsePKCS8(body)
 }
 
 // unpad takes off the padding of RFC 8018 §6.1.1 step 4: n bytes of value n.
@@ -195,10 +198,7 @@ func unpad(text []byte, blockSize int) ([]byte, bool) {
 func unmarshal(der []byte, into any) error {
 	rest, err := asn1.Unmarshal(der, into)
 	if err == nil && len(rest) > 0 {
-		err = errors.New("more than one value")
+		return errors.New("damaged: more than one value in it")
 	}
-	if err != nil {
-		return fmt.Errorf("damaged: %w", err)
-	}
-	return nil
+	return readable(err)
 }

@@ -1,0 +1,484 @@
+package shoal
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/shoal-ssh/shoal/internal/keyfile"
+)
+
+// Auth is one way to log in: [Agent], [KeyFile], [KeyBytes], [Key],
+// [Password] or [Ask]. The zero Auth is invalid. Two that were made of the same
+// thing are equal as far as the reuse of connections goes. Its text never holds
+// a secret. Safe for concurrent use.
+type Auth struct {
+	kind authKind
+	// name is what errors and logs call it.
+	name string
+	// id tells the same Auth made twice from another one; comparable.
+	id any
+	// load returns the keys of kinds that have keys.
+	load func(ctx context.Context, c *Client, passphrase passphraseFunc) ([]ssh.Signer, error)
+	// secret answers for Password.
+	secret string
+	ask    func(context.Context, Question) (string, error)
+}
+
+type authKind int
+
+const (
+	_ authKind = iota
+	authKeys
+	authPassword
+	authAsk
+)
+
+type passphraseFunc func(ctx context.Context, path string, attempt int) (string, error)
+
+// String names the way to log in, without any secret.
+func (a Auth) String() string {
+	if a.name == "" {
+		return "no authentication"
+	}
+	return a.name
+}
+
+// GoString is String: %#v shows no secret either.
+func (a Auth) GoString() string { return a.String() }
+
+// MarshalText is String, so that encoders show no secret.
+func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
+
+// Agent offers the keys of the user's SSH agent: the one at SSH_AUTH_SOCK, or
+// on Windows the OpenSSH agent's named pipe. The agent is asked once for all
+// hosts of a [Client]; it has 5 s to answer. At most five keys are offered to
+// a host, over all its Auth.
+func Agent() Auth {
+	return Auth{kind: authKeys, name: "agent", id: "agent",
+		load: func(ctx context.Context, c *Client, _ passphraseFunc) ([]ssh.Signer, error) {
+			return c.agentSigners(ctx)
+		}}
+}
+
+// KeyFile offers the private key in the file, in any format OpenSSH writes and
+// in PKCS#8, and before it the certificate in the file of the same name with
+// "-cert.pub" behind it. A leading "~/" is the home folder. The file is read
+// once for all hosts of a [Client]. The passphrase of an encrypted key is given
+// here or else asked for through an [Ask] in the same list. A file that others
+// may read is refused, as ssh refuses it.
+func KeyFile(path string, passphrase ...string) Auth {
+	pass := strings.Join(passphrase, "")
+	return Auth{kind: authKeys, name: "key " + path, id: [3]string{"file", path, pass},
+		load: func(ctx context.Context, c *Client, ask passphraseFunc) ([]ssh.Signer, error) {
+			file, err := expandHome(path)
+			if err != nil {
+				return nil, err
+			}
+			return keyfile.LoadAll(file, passphraseFor(ctx, path, pass, ask))
+		}}
+}
+
+// KeyBytes is [KeyFile] for a private key in memory.
+func KeyBytes(pem []byte, passphrase ...string) Auth {
+	pass := strings.Join(passphrase, "")
+	return Auth{kind: authKeys, name: "key in memory", id: [2]any{sha256.Sum256(pem), pass},
+		load: func(ctx context.Context, c *Client, ask passphraseFunc) ([]ssh.Signer, error) {
+			s, err := keyfile.Parse(pem, passphraseFor(ctx, "key in memory", pass, ask))
+			if err != nil {
+				return nil, err
+			}
+			return []ssh.Signer{s}, nil
+		}}
+}
+
+// Key offers a key that the program holds: one in a hardware module, or a
+// certificate made with [ssh.NewCertSigner]. It must be safe for concurrent
+// use.
+func Key(s ssh.Signer) Auth {
+	return Auth{kind: authKeys, name: "key " + ssh.FingerprintSHA256(s.PublicKey()), id: [2]string{"key", string(s.PublicKey().Marshal())},
+		load: func(context.Context, *Client, passphraseFunc) ([]ssh.Signer, error) {
+			return []ssh.Signer{s}, nil
+		}}
+}
+
+// Password logs in with a password, once a connection, by the "password"
+// method (RFC 4252 §8) or, where the server only has that, by answering the
+// hidden prompts of "keyboard-interactive" (RFC 4256). It is never sent to a
+// host whose key changed.
+func Password(password string) Auth {
+	return Auth{kind: authPassword, name: "password", id: [2]string{"password", password}, secret: password}
+}
+
+// QuestionKind says what an [Ask] is asked for.
+type QuestionKind int
+
+// What an Ask is asked for.
+const (
+	AskPassword    QuestionKind = iota // the login password
+	AskPassphrase                      // the passphrase of a key file
+	AskInteractive                     // a prompt of the server: a one-time code, a new password…
+)
+
+// Question is what an [Ask] answers.
+type Question struct {
+	Host    string       // the host, as the caller named it
+	User    string       // who logs in
+	Kind    QuestionKind // what is asked for
+	Path    string       // the key file of a passphrase
+	Prompt  string       // the server's prompt, made printable; else a suggestion
+	Echo    bool         // the answer may be shown while it is typed
+	Attempt int          // from 1: a higher one means that the last answer was wrong
+}
+
+// Ask logs in with what the function answers: passphrases of key files in the
+// same list, the prompts of "keyboard-interactive", or else the password. It
+// is called at most three times for one thing, from several goroutines at
+// once, and must return when the context ends. An error ends this way to log
+// in.
+func Ask(answer func(context.Context, Question) (string, error)) Auth {
+	return Auth{kind: authAsk, name: "ask", id: &answer, ask: answer}
+}
+
+func passphraseFor(ctx context.Context, path, given string, ask passphraseFunc) func(int) ([]byte, error) {
+	if given != "" {
+		return func(attempt int) ([]byte, error) {
+			if attempt > 1 {
+				return nil, errors.New("wrong passphrase")
+			}
+			return []byte(given), nil
+		}
+	}
+	if ask == nil {
+		return nil
+	}
+	return func(attempt int) ([]byte, error) {
+		s, err := ask(ctx, path, attempt)
+		return []byte(s), err
+	}
+}
+
+// maxOffers is how many keys a connection offers. sshd ends a connection after
+// six failures (MaxAuthTries), and one is kept for a password.
+const maxOffers = 5
+
+// maxAnswers is how often one thing is asked or one password sent.
+const maxAnswers = 3
+
+// login walks through the ways to log in for one connection. It is used by
+// the goroutine that makes the connection alone.
+type login struct {
+	ctx    context.Context
+	client *Client
+	host   Host
+	user   string
+	waits  *budget // stopped while a person types
+
+	keys      map[int][]ssh.Signer // loaded and not yet offered, by place in host.Auth
+	done      map[int]bool
+	offered   map[string]bool
+	answers   int
+	problems  []error
+	left      bool // keys were left unoffered
+	noSecrets bool // no password to a host with a changed key
+	last      string
+	allowed   []string
+}
+
+func newLogin(ctx context.Context, c *Client, h Host, user string, waits *budget) *login {
+	return &login{ctx: ctx, client: c, host: h, user: user, waits: waits,
+		keys: map[int][]ssh.Signer{}, done: map[int]bool{}, offered: map[string]bool{}, last: "none"}
+}
+
+// next is the [ssh.ClientAuthCallback]: the first way in the host's order that
+// the server still accepts and that was not used up.
+func (l *login) next(ctx *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	l.allowed = ctx.AllowedMethods
+	for i, a := range l.host.Auth {
+		if l.done[i] {
+			continue
+		}
+		if m := l.method(i, a); m != nil {
+			return m, nil
+		}
+	}
+	return nil, l.failure()
+}
+
+func (l *login) method(i int, a Auth) ssh.AuthMethod {
+	switch a.kind {
+	case authKeys:
+		if l.may("publickey") {
+			return l.key(i, a)
+		}
+	case authPassword:
+		return l.password(i, a)
+	case authAsk:
+		return l.asked(i, a)
+	default:
+		l.done[i] = true
+	}
+	return nil
+}
+
+func (l *login) may(method string) bool { return slices.Contains(l.allowed, method) }
+
+// key offers the next key of the Auth in place i. One key is one method call,
+// so that after a partial success the others are still to be had.
+func (l *login) key(i int, a Auth) ssh.AuthMethod {
+	if _, ok := l.keys[i]; !ok {
+		l.waits.pause() // another host's turn to ask for the same passphrase
+		signers, err := l.client.loadKeys(l.ctx, a, l.passphrase())
+		l.waits.resume()
+		if err != nil {
+			l.problems = append(l.problems, fmt.Errorf("%s: %w", a, err))
+		}
+		l.keys[i] = signers
+	}
+	for len(l.keys[i]) > 0 {
+		s := l.keys[i][0]
+		blob := string(s.PublicKey().Marshal())
+		if l.offered[blob] {
+			l.keys[i] = l.keys[i][1:]
+			continue
+		}
+		if len(l.offered) >= maxOffers {
+			l.left = true
+			break
+		}
+		l.keys[i] = l.keys[i][1:]
+		l.offered[blob] = true
+		l.last = "publickey"
+		return ssh.PublicKeys(s)
+	}
+	l.done[i] = true
+	return nil
+}
+
+// passphrase returns the function that asks for passphrases, nil where the
+// host has no Ask.
+func (l *login) passphrase() passphraseFunc {
+	for _, a := range l.host.Auth {
+		if a.kind == authAsk {
+			return func(ctx context.Context, path string, attempt int) (string, error) {
+				if attempt > maxAnswers {
+					return "", errors.New("wrong passphrase")
+				}
+				return l.question(a, Question{Kind: AskPassphrase, Path: path, Attempt: attempt,
+					Prompt: "Passphrase for " + path + ": "})
+			}
+		}
+	}
+	return nil
+}
+
+// question asks a person, whose time does not count.
+func (l *login) question(a Auth, q Question) (string, error) {
+	q.Host, q.User, q.Prompt = l.host.Name, l.user, printable(q.Prompt)
+	l.waits.pause()
+	defer l.waits.resume()
+	return a.ask(l.ctx, q)
+}
+
+func (l *login) password(i int, a Auth) ssh.AuthMethod {
+	switch {
+	case l.noSecrets:
+		l.problems = append(l.problems, errors.New("password not sent: the host key changed"))
+	case l.may("password"):
+		l.done[i], l.last = true, "password"
+		return ssh.Password(a.secret)
+	case l.may("keyboard-interactive"):
+		l.done[i], l.last = true, "keyboard-interactive"
+		return ssh.KeyboardInteractive(l.passwordChallenge(a))
+	default:
+		return nil // perhaps after a partial success
+	}
+	l.done[i] = true
+	return nil
+}
+
+// maxPrompts bounds what one keyboard-interactive request may ask.
+const maxPrompts = 32
+
+func (l *login) passwordChallenge(a Auth) ssh.KeyboardInteractiveChallenge {
+	sent := 0
+	return func(_, _ string, prompts []string, echos []bool) ([]string, error) {
+		if len(prompts) == 0 {
+			return nil, nil
+		}
+		if sent++; sent > maxAnswers {
+			return nil, errors.New("keyboard-interactive: the server keeps asking")
+		}
+		answers := make([]string, len(prompts))
+		for i, echo := range echos {
+			if echo || len(prompts) > maxPrompts {
+				return nil, fmt.Errorf("keyboard-interactive: the server asks %q, which a password does not answer", printable(prompts[i]))
+			}
+			answers[i] = a.secret
+		}
+		return answers, nil
+	}
+}
+
+func (l *login) asked(i int, a Auth) ssh.AuthMethod {
+	if l.noSecrets || l.answers >= maxAnswers {
+		l.done[i] = true
+		return nil
+	}
+	switch {
+	case l.may("keyboard-interactive"):
+		l.answers++
+		l.last = "keyboard-interactive"
+		return ssh.KeyboardInteractive(l.askChallenge(i, a))
+	case l.may("password"):
+		l.answers++
+		l.last = "password"
+		return ssh.PasswordCallback(func() (string, error) {
+			s, err := l.question(a, Question{Kind: AskPassword, Attempt: l.answers,
+				Prompt: fmt.Sprintf("%s@%s's password: ", l.user, l.host.Name)})
+			l.refused(i, err)
+			return s, err
+		})
+	}
+	return nil
+}
+
+func (l *login) askChallenge(i int, a Auth) ssh.KeyboardInteractiveChallenge {
+	rounds := 0
+	return func(_, instruction string, prompts []string, echos []bool) ([]string, error) {
+		if rounds++; rounds > 10 || len(prompts) > maxPrompts {
+			return nil, errors.New("keyboard-interactive: the server keeps asking")
+		}
+		answers := make([]string, len(prompts))
+		for n, prompt := range prompts {
+			if instruction != "" {
+				prompt = instruction + " " + prompt
+			}
+			s, err := l.question(a, Question{Kind: AskInteractive, Prompt: prompt, Echo: echos[n], Attempt: l.answers})
+			if err != nil {
+				l.refused(i, err)
+				return nil, err
+			}
+			answers[n] = s
+		}
+		return answers, nil
+	}
+}
+
+// refused ends a way to log in whose function returned an error.
+func (l *login) refused(i int, err error) {
+	if err != nil {
+		l.done[i] = true
+		l.problems = append(l.problems, err)
+	}
+}
+
+// authError is the end of all ways to log in.
+type authError struct {
+	kind Kind
+	msg  string
+	errs []error
+}
+
+func (e *authError) Error() string {
+	s := e.msg
+	for _, err := range e.errs {
+		s += "; " + err.Error()
+	}
+	return s
+}
+
+func (e *authError) Unwrap() []error { return e.errs }
+
+func (l *login) failure() error {
+	e := &authError{kind: KindAuthFailed, errs: l.problems}
+	var tried []string
+	for _, a := range l.host.Auth {
+		tried = append(tried, a.String())
+	}
+	e.msg = fmt.Sprintf("no method accepted for user %s (tried %s; the server accepts %s)", l.user,
+		orNone(tried), printable(orNone(l.allowed)))
+	if l.left {
+		e.kind = KindTooManyKeys
+		e.msg = fmt.Sprintf("the first %d keys were refused and the rest not offered", maxOffers)
+	} else if len(l.offered) == 0 && len(l.problems) > 0 && l.onlyAgent() {
+		e.kind = KindAgent
+	}
+	return e
+}
+
+func (l *login) onlyAgent() bool {
+	return len(l.host.Auth) == 1 && l.host.Auth[0].id == any("agent")
+}
+
+func orNone(s []string) string {
+	if len(s) == 0 {
+		return "none"
+	}
+	return strings.Join(s, ", ")
+}
+
+// keyCache reads each key once for all hosts of a client.
+type keyCache struct {
+	mu   sync.Mutex
+	keys map[any]*loadedKey
+}
+
+type loadedKey struct {
+	turn    chan struct{} // holds one token: who has it may load
+	loaded  bool
+	signers []ssh.Signer
+	err     error
+}
+
+// load returns the keys of a, loading them if nobody did. What a caller's own
+// end cut short is not remembered.
+func (k *keyCache) load(ctx context.Context, a Auth, load func() ([]ssh.Signer, error)) ([]ssh.Signer, error) {
+	k.mu.Lock()
+	if k.keys == nil {
+		k.keys = map[any]*loadedKey{}
+	}
+	e := k.keys[a.id]
+	if e == nil {
+		e = &loadedKey{turn: make(chan struct{}, 1)}
+		e.turn <- struct{}{}
+		k.keys[a.id] = e
+	}
+	k.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-e.turn:
+	}
+	defer func() { e.turn <- struct{}{} }()
+	if !e.loaded {
+		e.signers, e.err = load()
+		e.loaded = ctx.Err() == nil
+	}
+	return e.signers, e.err
+}
+
+// defaultAuth is for hosts that name none: the agent, then the default identity
+// files that are there, in OpenSSH's order.
+func defaultAuth() []Auth {
+	auth := []Auth{Agent()}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return auth
+	}
+	for _, path := range keyfile.Defaults(home) {
+		if _, err := os.Stat(path); err == nil {
+			auth = append(auth, KeyFile(path))
+		}
+	}
+	return auth
+}

@@ -1,0 +1,172 @@
+package shoal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Result is one host's outcome.
+type Result[T any] struct {
+	// Host is the host as it came from the sequence, with all its settings
+	// where it got as far.
+	Host Host
+	// Index is the host's place in the sequence, from 0.
+	Index int
+	// Value is what was asked for; of use also where Err is not nil, as far
+	// as it says.
+	Value T
+	// Err is nil where all went well.
+	Err error
+	// Began is when work on the host began, Took how long it took.
+	Began time.Time
+	Took  time.Duration
+	// Timings says how long the stages took.
+	Timings Timings
+	// AuthMethod is how the server was logged in to: see [Conn.AuthMethod].
+	AuthMethod string
+}
+
+// Each connects to every host, at most [Client.Limit] at a time, calls do, and
+// yields exactly one Result a host as it comes. Leaving the loop cancels the
+// rest and waits for it; no goroutine is left. After the end of the context
+// every host still gets its Result, with [ErrNotRun] where do was not called.
+// A panic in do becomes the host's error.
+//
+// hosts is ranged over in a goroutine of its own, as slots fall free. The Conn
+// is do's while it runs.
+func Each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(context.Context, *Conn) (T, error)) iter.Seq[Result[T]] {
+	return each(ctx, c, hosts, func(ctx context.Context, conn *Conn, _ int) (T, error) { return do(ctx, conn) })
+}
+
+func each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(context.Context, *Conn, int) (T, error)) iter.Seq[Result[T]] {
+	return func(yield func(Result[T]) bool) {
+		c.setup()
+		r := &run[T]{client: c, do: do, results: make(chan Result[T]), gone: make(chan struct{})}
+		// The caller's leaving and the work's cancellation are two things:
+		// results go on coming after a cancellation.
+		work, cancel := context.WithCancelCause(ctx)
+		finished := make(chan struct{})
+		go func() {
+			defer close(finished)
+			r.feed(work, hosts)
+		}()
+		defer func() {
+			cancel(errLeft)
+			<-finished
+			if r.panicked != nil {
+				panic(r.panicked)
+			}
+		}()
+		defer close(r.gone)
+		for res := range r.results {
+			if !yield(res) {
+				return
+			}
+		}
+	}
+}
+
+var errLeft = fmt.Errorf("the loop over the results was left: %w", context.Canceled)
+
+// run is one call of each.
+type run[T any] struct {
+	client   *Client
+	do       func(context.Context, *Conn, int) (T, error)
+	results  chan Result[T]
+	gone     chan struct{} // closed when nobody takes results
+	panicked any           // of the host sequence
+}
+
+// feed starts the work on each host and closes results when all is done.
+func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
+	var wg sync.WaitGroup
+	defer close(r.results)
+	defer wg.Wait()
+	defer func() { r.panicked = recover() }()
+	slots := make(chan struct{}, max(orDefault(r.client.Limit, DefaultLimit), 1))
+	index := -1
+	for h := range hosts {
+		index++
+		i := index
+		if take(ctx, slots) != nil {
+			if !r.send(r.notRun(ctx, h, i)) {
+				return
+			}
+			continue
+		}
+		wg.Go(func() {
+			res := r.one(ctx, h, i)
+			<-slots
+			r.send(res)
+		})
+	}
+}
+
+func (r *run[T]) send(res Result[T]) bool {
+	select {
+	case r.results <- res:
+		return true
+	case <-r.gone:
+		return false
+	}
+}
+
+func (r *run[T]) notRun(ctx context.Context, h Host, i int) Result[T] {
+	return Result[T]{Host: h, Index: i, Began: time.Now(), Err: &HostError{Host: h.Name, Stage: StagePrepare,
+		Kind: KindNotRun, Err: context.Cause(ctx)}}
+}
+
+func (r *run[T]) one(ctx context.Context, h Host, i int) (res Result[T]) {
+	res = Result[T]{Host: h, Index: i, Began: time.Now()}
+	defer func() {
+		if v := recover(); v != nil {
+			res.Err = &HostError{Host: h.Name, Stage: StageRun, Kind: KindInternal, Err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+		}
+		res.Took = time.Since(res.Began)
+	}()
+	if ctx.Err() != nil {
+		return r.notRun(ctx, h, i)
+	}
+	if h.line != nil && h.line.err != nil {
+		res.Err = lineError(h, h.line.err)
+		return res
+	}
+	conn, timings, err := r.client.connect(ctx, h)
+	res.Timings = timings
+	if err != nil {
+		res.Err = err
+		return res
+	}
+	defer conn.Close()
+	res.Host, res.AuthMethod = conn.host, conn.AuthMethod()
+	res.Value, res.Err = r.do(ctx, conn, i)
+	if o, ok := any(res.Value).(Output); ok {
+		res.Timings.Start, res.Timings.Run = o.Start, o.Run
+	}
+	return res
+}
+
+// Gather takes all results and returns them in the order of the hosts, and the
+// errors joined, in that order too.
+func Gather[T any](results iter.Seq[Result[T]]) ([]Result[T], error) {
+	all := slices.SortedFunc(results, func(a, b Result[T]) int { return cmp.Compare(a.Index, b.Index) })
+	var errs []error
+	for _, r := range all {
+		if r.Err == nil {
+			continue
+		}
+		if _, ok := errors.AsType[*HostError](r.Err); ok {
+			errs = append(errs, r.Err)
+		} else {
+			errs = append(errs, fmt.Errorf("%s: %w", r.Host.Name, r.Err))
+		}
+	}
+	return all, errors.Join(errs...)
+}

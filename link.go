@@ -1,0 +1,311 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// link is one SSH connection over one network connection. Above it the code
+// sees only [ssh.Conn] and [ssh.Channel].
+type link struct {
+	ssh      ssh.Conn
+	wire     *wire
+	timings  Timings
+	auth     string // the method that was accepted
+	attempts int
+
+	dead  chan struct{} // closed when the connection is over
+	err   error         // why; set before dead is closed
+	cause atomic.Pointer[error]
+
+	mu       sync.Mutex
+	idle     sync.Cond     // no tasks
+	tasks    int           // goroutines that end when the connection does
+	open     int           // sessions
+	opened   int           // sessions ever
+	left     chan struct{} // closed when the last session leaves; nil while nobody waits
+	full     int           // sessions the server allows, 0 while unknown
+	drained  bool          // no new sessions; closes with the last one
+	watch    *time.Timer
+	interval time.Duration
+	missed   int
+}
+
+func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
+	l := &link{ssh: sc, wire: hs.wire, timings: hs.timings, auth: hs.login.last, dead: make(chan struct{})}
+	l.idle.L = &l.mu
+	hs.wire.settle.Store(&settler{l.settle})
+	go l.serve(hs, channels, requests)
+	l.keepAlive(hs.host.KeepAlive)
+	return l
+}
+
+// serve answers what the server opens and asks unbidden, which is no, and
+// notes the connection's end. It is the link's owner: close waits for it.
+func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	warned := false
+	for channels != nil || requests != nil {
+		select {
+		case ch, ok := <-channels:
+			if !ok {
+				channels = nil
+				continue
+			}
+			if !warned {
+				warned = true
+				hs.client.Log.Warn("the server opened a channel nobody asked for; refused",
+					hostAttr(hs.host), "type", printable(ch.ChannelType()))
+			}
+			ch.Reject(ssh.Prohibited, "not asked for")
+		case r, ok := <-requests:
+			if !ok {
+				requests = nil
+				continue
+			}
+			r.Reply(false, nil) // an answer is an answer: OpenSSH's keepalive takes it
+		}
+	}
+	l.err = trimSSH(l.ssh.Wait())
+	if cause := l.cause.Load(); cause != nil {
+		l.err = *cause
+	}
+	l.wire.Close()
+	l.stopWatch()
+	close(l.dead)
+}
+
+// fail ends the connection for a reason.
+func (l *link) fail(cause error) {
+	l.cause.CompareAndSwap(nil, &cause)
+	l.wire.Close()
+}
+
+var errConnClosed = errors.New("the connection was closed")
+
+// close ends the connection and waits for its goroutines.
+func (l *link) close() {
+	l.fail(errConnClosed)
+	<-l.dead
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.tasks > 0 {
+		l.idle.Wait()
+	}
+}
+
+// task runs a call in a goroutine that close waits for. l.mu is held.
+func (l *link) task(call func()) {
+	l.tasks++
+	go func() {
+		call()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.tasks--; l.tasks == 0 {
+			l.idle.Broadcast()
+		}
+	}()
+}
+
+func (l *link) alive() bool {
+	select {
+	case <-l.dead:
+		return false
+	default:
+		return !l.wire.broken.Load()
+	}
+}
+
+const (
+	defaultKeepAlive = 15 * time.Second
+	maxMissed        = 3
+)
+
+// keepAlive asks for a sign of life whenever there was none for the interval.
+// Any byte is one.
+func (l *link) keepAlive(interval time.Duration) {
+	if interval < 0 {
+		return
+	}
+	if interval == 0 {
+		interval = defaultKeepAlive
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.interval = interval
+	l.watch = time.AfterFunc(interval, l.check)
+}
+
+func (l *link) stopWatch() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.interval = -1
+	if l.watch != nil {
+		l.watch.Stop()
+	}
+}
+
+func (l *link) check() {
+	l.mu.Lock()
+	if l.interval < 0 {
+		l.mu.Unlock()
+		return
+	}
+	quiet := l.wire.quiet()
+	if quiet < l.interval {
+		l.missed = 0
+		l.watch.Reset(l.interval - quiet)
+		l.mu.Unlock()
+		return
+	}
+	l.missed++
+	missed := l.missed
+	if missed <= maxMissed {
+		l.watch.Reset(l.interval)
+	}
+	if missed == 1 {
+		l.task(func() { l.ssh.SendRequest("keepalive@openssh.com", true, nil) })
+	}
+	l.mu.Unlock()
+	if missed > maxMissed {
+		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
+	}
+}
+
+// reserve takes a place for a session, unless the server's limit is reached.
+func (l *link) reserve() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.drained || l.full > 0 && l.open >= l.full || !l.alive() {
+		return false
+	}
+	l.open++
+	l.opened++
+	return true
+}
+
+// leave gives the place back.
+func (l *link) leave() {
+	l.mu.Lock()
+	l.open--
+	if l.open == 0 && l.left != nil {
+		close(l.left)
+		l.left = nil
+	}
+	last := l.drained && l.open == 0
+	l.mu.Unlock()
+	if last {
+		l.fail(errConnClosed)
+	}
+}
+
+// settleTime is how long a failed read is kept from x/crypto.
+const settleTime = 50 * time.Millisecond
+
+// settle lets what came before a failed read be dealt with first: a server that
+// ends the connection right behind a session's regular end is then told from
+// one that broke off. It returns at once where there is no session.
+func (l *link) settle() {
+	l.mu.Lock()
+	if l.open == 0 {
+		l.mu.Unlock()
+		return
+	}
+	if l.left == nil {
+		l.left = make(chan struct{})
+	}
+	left := l.left
+	l.mu.Unlock()
+	select {
+	case <-left:
+	case <-time.After(settleTime):
+	}
+}
+
+// drain lets no new session in: the server did not answer on this connection.
+func (l *link) drain() {
+	l.mu.Lock()
+	l.drained = true
+	last := l.open == 0
+	l.mu.Unlock()
+	if last {
+		l.fail(errConnClosed)
+	}
+}
+
+// refused notes that the server allows no session beside the others that are
+// open. It reports whether there are any: else it is no limit.
+func (l *link) refused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	others := l.open - 1
+	if others <= 0 {
+		return false
+	}
+	if l.full == 0 || others < l.full {
+		l.full = others
+	}
+	return true
+}
+
+// channelBudget bounds opening a session, and starting a command in it.
+const channelBudget = 10 * time.Second
+
+// await runs a call that only the connection's end can stop, within a budget.
+// Where that runs out the call is left to itself until the connection ends,
+// which is with its last session.
+func await[T any](ctx context.Context, l *link, total time.Duration, call func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	ctx, b, stop := withBudget(ctx, total)
+	defer stop()
+	b.stage(channelBudget)
+	done := make(chan answer, 1)
+	l.mu.Lock()
+	l.task(func() {
+		v, err := call()
+		done <- answer{v, err}
+	})
+	l.mu.Unlock()
+	select {
+	case a := <-done:
+		return a.v, a.err
+	case <-ctx.Done():
+		l.drain()
+		var zero T
+		return zero, context.Cause(ctx)
+	}
+}
+
+type session struct {
+	link     *link
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+}
+
+// session opens a session channel (RFC 4254 §6.1) in a place reserved before.
+func (l *link) session(ctx context.Context, total time.Duration) (*session, error) {
+	return await(ctx, l, total, func() (*session, error) {
+		ch, reqs, err := l.ssh.OpenChannel("session", nil)
+		if err != nil {
+			return nil, err
+		}
+		return &session{link: l, channel: ch, requests: reqs}, nil
+	})
+}
+
+// ping asks for an answer and reports whether one came: the connection is whole.
+func (l *link) ping(ctx context.Context) bool {
+	_, err := await(ctx, l, 0, func() (bool, error) {
+		ok, _, err := l.ssh.SendRequest("keepalive@openssh.com", true, nil)
+		return ok, err
+	})
+	return err == nil
+}

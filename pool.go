@@ -1,0 +1,184 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// limits bounds what is under way at once.
+type limits struct {
+	handshakes chan struct{}
+	lookups    chan struct{}
+	address    *addressLimit
+}
+
+// maxLookups bounds calls of the resolver, some of which take a thread each.
+const maxLookups = 64
+
+func newLimits(handshakes, perAddress int) limits {
+	return limits{
+		handshakes: make(chan struct{}, max(handshakes, 1)),
+		lookups:    make(chan struct{}, maxLookups),
+		address:    &addressLimit{n: max(perAddress, 1), lines: map[string]*line{}},
+	}
+}
+
+// take takes a place, or returns the context's cause.
+func take(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// addressLimit bounds the connections being made to one address.
+type addressLimit struct {
+	n     int
+	mu    sync.Mutex
+	lines map[string]*line
+}
+
+type line struct {
+	places chan struct{}
+	users  int
+}
+
+// take waits for a place at the address and returns how to leave it.
+func (a *addressLimit) take(ctx context.Context, addr string) (leave func(), err error) {
+	a.mu.Lock()
+	l := a.lines[addr]
+	if l == nil {
+		l = &line{places: make(chan struct{}, a.n)}
+		a.lines[addr] = l
+	}
+	l.users++
+	a.mu.Unlock()
+	done := func() {
+		a.mu.Lock()
+		if l.users--; l.users == 0 {
+			delete(a.lines, addr)
+		}
+		a.mu.Unlock()
+	}
+	if err := take(ctx, l.places); err != nil {
+		done()
+		return nil, err
+	}
+	return func() { <-l.places; done() }, nil
+}
+
+// pool keeps the peers of a client: one for each host and way to log in.
+type pool struct {
+	mu      sync.Mutex
+	peers   map[string][]*peer
+	idle    int
+	maxIdle int
+	closed  bool
+}
+
+var errClientClosed = errors.New("the client is closed")
+
+func (p *pool) init(maxIdle int) {
+	p.peers, p.maxIdle = map[string][]*peer{}, max(maxIdle, 0)
+}
+
+func poolKey(h Host) string {
+	addr := h.Addr
+	if addr == "" {
+		addr = h.Name
+	}
+	return h.User + "@" + addr + " " + strconv.Itoa(h.Port) + " " + h.Network
+}
+
+// acquire returns the peer for the host, with one more user.
+func (p *pool) acquire(c *Client, h Host) (*peer, error) {
+	key := poolKey(h)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errClientClosed
+	}
+	for _, old := range p.peers[key] {
+		if sameLogin(old.host, h) {
+			if old.users++; old.users == 1 {
+				p.idle--
+			}
+			return old, nil
+		}
+	}
+	n := newPeer(c, key, h)
+	n.users = 1
+	p.peers[key] = append(p.peers[key], n)
+	return n, nil
+}
+
+// sameLogin reports whether a connection made for a serves b.
+func sameLogin(a, b Host) bool {
+	return slices.EqualFunc(a.Auth, b.Auth, Auth.equal) && sameHostKeys(a.HostKeys, b.HostKeys)
+}
+
+func sameHostKeys(a, b HostKeys) bool {
+	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+}
+
+// keep takes one more user of a peer that has some.
+func (p *pool) keep(q *peer) {
+	p.mu.Lock()
+	q.users++
+	p.mu.Unlock()
+}
+
+// release takes a user off; a peer without users stays while there is room and
+// its connection lives.
+func (p *pool) release(q *peer) {
+	p.mu.Lock()
+	q.users--
+	drop := q.users == 0 && !p.closed
+	if drop {
+		if q.alive() && p.idle < p.maxIdle {
+			p.idle++
+			drop = false
+		} else {
+			p.remove(q)
+		}
+	}
+	p.mu.Unlock()
+	if drop {
+		q.close()
+	}
+}
+
+func (p *pool) remove(q *peer) {
+	rest := slices.DeleteFunc(p.peers[q.key], func(x *peer) bool { return x == q })
+	if len(rest) == 0 {
+		delete(p.peers, q.key)
+	} else {
+		p.peers[q.key] = rest
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	peers := p.peers
+	p.peers = nil
+	p.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, list := range peers {
+		for _, q := range list {
+			wg.Go(q.close)
+		}
+	}
+	wg.Wait()
+}

@@ -12,11 +12,11 @@ import (
 
 // logLines returns batches of 64 lines of 80 bytes, hosts taking turns.
 func logLines(text string) (batches [][]render.Line, size int) {
-	data := []byte(strings.Repeat(text, 80/len(text)+1)[:80])
+	data := strings.Repeat(text, 80/len(text)+1)[:80]
 	for range 16 {
 		var batch []render.Line
 		for i := range 64 {
-			batch = append(batch, render.Line{Host: fmt.Sprintf("node%03d", i), Index: i, Data: data})
+			batch = append(batch, render.Line{Host: fmt.Sprintf("node%03d", i), Index: i, Text: data})
 			size += len(data)
 		}
 		batches = append(batches, batch)
@@ -64,7 +64,7 @@ func BenchmarkFold(b *testing.B) {
 func BenchmarkAppendSanitized(b *testing.B) {
 	for name, text := range map[string]string{"ascii": "plain text ", "utf8": "漢字", "escapes": "\x1b\xff"} {
 		b.Run(name, func(b *testing.B) {
-			in := bytes.Repeat([]byte(text), 4096/len(text))
+			in := strings.Repeat(text, 4096/len(text))
 			var out []byte
 			b.SetBytes(int64(len(in)))
 			for b.Loop() {

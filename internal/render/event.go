@@ -21,9 +21,9 @@ type Line struct {
 	Stderr bool          // the line came on standard error
 	Seq    int64         // counts the lines of this host and stream from 0
 	T      time.Duration // since the run's start
-	Data   []byte        // without the newline; valid during the call only
+	Text   string        // without the newline; any bytes, not only UTF-8
 
-	// Continued says that no newline ended Data: the line goes on in the
+	// Continued says that no newline ended Text: the line goes on in the
 	// stream's next Line. On the last Line of a stream it says that the output
 	// ended without a newline.
 	Continued bool
@@ -86,9 +86,9 @@ type Exit struct {
 	Index  int
 	Status Status
 	T      time.Duration // since the run's start
-	RC     *int          // the exit status; nil when none was received
+	RC     *int          // the exit status; nil where there was none
 	Signal string        // the signal's name without SIG, when Status is Signal
-	Err    *Problem      // why, for every status that is not OK, Failed or NotRun
+	Err    *Problem      // why, where RC and Signal do not say it
 	Stages []Stage       // in the order they happened
 	Bytes  Bytes
 	Digest Digest

@@ -16,10 +16,10 @@ const maxMessage = 1 << 10
 //	via bastion: auth: no method accepted (tried publickey, password)
 func cause(x *Exit) string {
 	var b strings.Builder
-	switch x.Status {
-	case Failed:
-		b.WriteString(exitText(x))
-	case Signal:
+	switch {
+	case x.Status == Failed && x.RC != nil:
+		fmt.Fprintf(&b, "exit %d", *x.RC)
+	case x.Status == Signal:
 		b.WriteString(signalText(x.Signal))
 	default:
 		b.WriteString(problemText(x))
@@ -31,13 +31,6 @@ func cause(x *Exit) string {
 		b.WriteString(", may still run")
 	}
 	return b.String()
-}
-
-func exitText(x *Exit) string {
-	if x.RC == nil {
-		return "failed"
-	}
-	return fmt.Sprintf("exit %d", *x.RC)
 }
 
 func signalText(name string) string {

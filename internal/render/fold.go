@@ -2,7 +2,6 @@ package render
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Fold shows at the end of the run each output once, under a header with the
@@ -35,11 +35,12 @@ type Fold struct {
 	Memory     int64  // of output held before it moves to a file; 0 means 64 MiB
 	TempDir    string // for that file; empty means the system's
 
-	live   Live
-	spool  spool
-	hosts  map[int]*folding
-	last   *folding
-	groups map[sameness]*group
+	live    Live
+	spool   spool
+	hosts   map[int]*folding
+	last    *folding
+	scratch []byte
+	groups  map[sameness]*group
 }
 
 // folding is a host that has not ended yet.
@@ -81,7 +82,7 @@ func (f *Fold) Lines(batch []Line) {
 		n := &batch[i]
 		switch {
 		case !n.Stderr || f.Stderr:
-			f.host(n.Host, n.Index).add(n)
+			f.host(n.Host, n.Index).add(n, &f.scratch)
 		case !f.QuietErr:
 			f.live.line(n)
 		}
@@ -105,8 +106,9 @@ func (f *Fold) host(name string, index int) *folding {
 }
 
 // add keeps a line. The streams are summed apart, since the order in which
-// lines of the two arrive is chance.
-func (h *folding) add(n *Line) {
+// lines of the two arrive is chance. The text passes through buf, for it has to
+// be bytes.
+func (h *folding) add(n *Line, buf *[]byte) {
 	to := toStdout
 	if n.Stderr {
 		to = toStderr
@@ -115,13 +117,13 @@ func (h *folding) add(n *Line) {
 		h.endLine()
 		h.writing = to
 	}
-	h.text.write(n.Data)
-	h.sums[to].Write(n.Data)
 	h.open[to] = n.Continued
+	*buf = append((*buf)[:0], n.Text...)
 	if !n.Continued {
-		h.text.write(newline)
-		h.sums[to].Write(newline)
+		*buf = append(*buf, '\n')
 	}
+	h.text.write(*buf)
+	h.sums[to].Write(*buf)
 }
 
 // endLine gives text the newline that its last line lacks.
@@ -241,13 +243,13 @@ func (f *Fold) block(g *group) {
 // copyText writes r, line by line so that nothing but newlines ends one.
 func (s *Screen) copyText(r io.Reader) error {
 	in := bufio.NewReaderSize(r, flushSize)
-	var torn []byte
+	torn := ""
 	for {
 		p, err := in.ReadSlice('\n')
 		if s.Raw {
 			s.buf = append(s.buf, p...)
 		} else {
-			torn = s.appendPiece(torn, p)
+			torn = s.appendPiece(torn + string(p))
 		}
 		s.full()
 		switch err {
@@ -261,20 +263,17 @@ func (s *Screen) copyText(r io.Reader) error {
 	}
 }
 
-// appendPiece shows torn and p, up to a rune that the next piece may complete,
-// which it returns.
-func (s *Screen) appendPiece(torn, p []byte) []byte {
-	if len(torn) > 0 {
-		p = append(torn, p...)
-	}
-	body, ended := bytes.CutSuffix(p, newline)
-	cut := len(body)
+// appendPiece shows text up to a rune that the next piece may complete, which
+// it returns.
+func (s *Screen) appendPiece(text string) (torn string) {
+	text, ended := strings.CutSuffix(text, "\n")
 	if !ended {
-		cut -= tornRune(body)
+		cut := len(text) - tornRune(text)
+		text, torn = text[:cut], text[cut:]
 	}
-	s.buf = AppendSanitized(s.buf, body[:cut])
+	s.buf = AppendSanitized(s.buf, text)
 	if ended {
 		s.buf = append(s.buf, '\n')
 	}
-	return slices.Clone(body[cut:])
+	return torn
 }

@@ -38,6 +38,14 @@ func kindHint(kind string) string {
 		return "name the one key to offer with -i"
 	case "agent":
 		return "is the agent answering? try: ssh-add -l"
+	case "channel-refused":
+		return "the server opens no session: is the account limited, or are there too many?"
+	case "exec-refused":
+		return "the server starts no command for this user: is the account limited to a shell or a fixed command?"
+	case "sudo-refused":
+		return "check the sudo password (-K), and that this user may run the command"
+	case "no-exit-status":
+		return "how the command ended is not known: check on the host before you run it again"
 	case "output-limit":
 		return "raise --max-output, or write to a file on the host and pull it"
 	}

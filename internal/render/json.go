@@ -8,31 +8,25 @@ import (
 // appendJSON appends s as a JSON string (RFC 8259 §7). What is not UTF-8 is
 // shown as [Sanitize] does, for names and messages have no other form.
 func appendJSON(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := len(dst)
-	dst = append(dst, s...)
-	n := plainJSON(dst[start:])
-	if n < len(s) {
-		if !utf8.ValidString(s) {
-			s = Sanitize(s)
-			n = 0
-		}
-		dst = appendEscaped(dst[:start+n], []byte(s[n:]))
+	if n := plainJSON(s); n < len(s) && !utf8.ValidString(s[n:]) {
+		s = Sanitize(s)
 	}
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, s)
 	return append(dst, '"')
 }
 
-// appendEscaped appends p, which is UTF-8, with everything escaped that JSON
+// appendEscaped appends s, which is UTF-8, with everything escaped that JSON
 // requires or that a terminal should not see.
-func appendEscaped(dst, p []byte) []byte {
-	for len(p) > 0 {
-		n := plainJSON(p)
-		dst = append(dst, p[:n]...)
-		if p = p[n:]; len(p) == 0 {
-			break
+func appendEscaped(dst []byte, s string) []byte {
+	for {
+		n := plainJSON(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; s == "" {
+			return dst
 		}
-		r, size := utf8.DecodeRune(p)
-		p = p[size:]
+		r, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
@@ -48,7 +42,6 @@ func appendEscaped(dst, p []byte) []byte {
 			dst = appendUnicodeEscape(dst, r)
 		}
 	}
-	return dst
 }
 
 func appendUnicodeEscape(dst []byte, r rune) []byte {
@@ -60,13 +53,13 @@ func appendUnicodeEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// plainJSON returns how many bytes at the start of p stand for themselves in a
+// plainJSON returns how many bytes at the start of s stand for themselves in a
 // JSON string.
-func plainJSON(p []byte) int {
-	for i, b := range p {
-		if b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
+func plainJSON(s string) int {
+	for i := range len(s) {
+		if b := s[i]; b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
 			return i
 		}
 	}
-	return len(p)
+	return len(s)
 }

@@ -58,13 +58,7 @@ func (j *JSONL) line(n *Line) {
 	}
 	j.number("seq", n.Seq)
 	j.seconds("t", n.T)
-	if j.key("data"); !j.data(n.Data) {
-		j.buf = j.buf[:len(j.buf)-len(`"data":`)]
-		j.key("b64")
-		j.buf = append(j.buf, '"')
-		j.buf = base64.StdEncoding.AppendEncode(j.buf, n.Data)
-		j.buf = append(j.buf, '"', ',')
-	}
+	j.data(n.Text)
 	if n.Continued {
 		j.bool("continued")
 	}
@@ -242,15 +236,18 @@ func (j *JSONL) seconds(name string, d time.Duration) {
 	j.buf = append(j.buf, '.', byte('0'+ms/100%10), byte('0'+ms/10%10), byte('0'+ms%10), ',')
 }
 
-// data writes p as a string if it is UTF-8.
-func (j *JSONL) data(p []byte) bool {
-	n := plainJSON(p)
-	if n < len(p) && !utf8.Valid(p[n:]) {
-		return false
+// data writes text as it is if it is UTF-8, and in base64 if not.
+func (j *JSONL) data(text string) {
+	n := plainJSON(text)
+	if n < len(text) && !utf8.ValidString(text[n:]) {
+		j.key("b64")
+		j.buf = append(j.buf, '"')
+		j.buf = base64.StdEncoding.AppendEncode(j.buf, []byte(text))
+	} else {
+		j.key("data")
+		j.buf = append(j.buf, '"')
+		j.buf = append(j.buf, text[:n]...)
+		j.buf = appendEscaped(j.buf, text[n:])
 	}
-	j.buf = append(j.buf, '"')
-	j.buf = append(j.buf, p[:n]...)
-	j.buf = appendEscaped(j.buf, p[n:])
 	j.buf = append(j.buf, '"', ',')
-	return true
 }

@@ -108,7 +108,7 @@ func TestJSONLExact(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		j := &render.JSONL{W: &out}
-		j.Lines([]render.Line{{Host: "h", Data: []byte(data)}})
+		j.Lines([]render.Line{{Host: "h", Text: data}})
 		var o struct {
 			Data *string
 			B64  []byte

@@ -1,8 +1,8 @@
 package render
 
 import (
+	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Live shows every line as it arrives, as "host: text": standard output on
@@ -15,9 +15,8 @@ type Live struct {
 	NoLabels   bool // lines as the hosts wrote them
 	Timestamps bool // the local time of day before each label
 
-	start   time.Time
-	pieces  map[int][]byte // streams in the middle of a line, with the bytes of a torn rune
-	scratch []byte
+	start  time.Time
+	pieces map[int]string // streams in the middle of a line, with the bytes of a torn rune
 }
 
 // Start implements [Renderer].
@@ -44,9 +43,9 @@ func streamKey(index int, stderr bool) int {
 
 func (l *Live) line(n *Line) {
 	s, key := l.Screen, streamKey(n.Index, n.Stderr)
-	data, goesOn := n.Data, false
+	text, goesOn := n.Text, false
 	if n.Continued || len(l.pieces) > 0 {
-		data, goesOn = l.piece(key, n)
+		text, goesOn = l.piece(key, n)
 	}
 	to := toStdout
 	if n.Stderr {
@@ -56,9 +55,9 @@ func (l *Live) line(n *Line) {
 		l.label(n, goesOn)
 	}
 	if s.Raw {
-		s.buf = append(s.buf, data...)
+		s.buf = append(s.buf, text...)
 	} else {
-		s.buf = AppendSanitized(s.buf, data)
+		s.buf = AppendSanitized(s.buf, text)
 	}
 	if n.Continued {
 		s.leaveOpen(key)
@@ -71,26 +70,22 @@ func (l *Live) line(n *Line) {
 // piece returns what of n can be shown now, and whether it goes on a line that
 // is begun. A rune torn at the end of a piece waits for the next one, or it
 // would be shown as bytes that are not UTF-8.
-func (l *Live) piece(key int, n *Line) (data []byte, goesOn bool) {
+func (l *Live) piece(key int, n *Line) (text string, goesOn bool) {
 	torn, goesOn := l.pieces[key]
-	data = n.Data
-	if len(torn) > 0 {
-		l.scratch = append(append(l.scratch[:0], torn...), data...)
-		data = l.scratch
-	}
+	text = torn + n.Text
 	if !n.Continued {
 		delete(l.pieces, key)
-		return data, goesOn
+		return text, goesOn
 	}
-	cut := len(data)
+	cut := len(text)
 	if !l.Screen.Raw {
-		cut -= tornRune(data)
+		cut -= tornRune(text)
 	}
 	if l.pieces == nil {
-		l.pieces = make(map[int][]byte)
+		l.pieces = make(map[int]string)
 	}
-	l.pieces[key] = append(make([]byte, 0, utf8.UTFMax), data[cut:]...)
-	return data[:cut], goesOn
+	l.pieces[key] = strings.Clone(text[cut:])
+	return text[:cut], goesOn
 }
 
 func (l *Live) label(n *Line, goesOn bool) {
@@ -109,7 +104,7 @@ func (l *Live) label(n *Line, goesOn bool) {
 		color = labelColor(n.Index)
 	}
 	s.buf = append(s.buf, color...)
-	s.buf = appendText(s.buf, n.Host)
+	s.buf = AppendSanitized(s.buf, n.Host)
 	if goesOn {
 		s.buf = append(s.buf, ":+"...)
 	} else {
@@ -129,7 +124,7 @@ func (l *Live) Exit(e Exit) {
 		torn := l.pieces[key]
 		delete(l.pieces, key)
 		if len(torn) > 0 {
-			l.rest(&Line{Host: e.Host, Index: e.Index, Stderr: stderr, T: e.T, Data: torn}, key)
+			l.rest(&Line{Host: e.Host, Index: e.Index, Stderr: stderr, T: e.T, Text: torn}, key)
 		}
 	}
 }
@@ -142,7 +137,7 @@ func (l *Live) rest(n *Line, key int) {
 	if !l.Screen.begin(to, key) {
 		l.label(n, true)
 	}
-	l.Screen.buf = AppendSanitized(l.Screen.buf, n.Data)
+	l.Screen.buf = AppendSanitized(l.Screen.buf, n.Text)
 	l.Screen.leaveOpen(key)
 	l.Screen.flush()
 }

@@ -14,11 +14,11 @@ func pieces(host string, index int, data string, n int) []render.Line {
 	for line := range strings.SplitAfterSeq(data, "\n") {
 		text, whole := strings.CutSuffix(line, "\n")
 		for len(text) > n {
-			all = append(all, render.Line{Host: host, Index: index, Data: []byte(text[:n]), Continued: true})
+			all = append(all, render.Line{Host: host, Index: index, Text: text[:n], Continued: true})
 			text = text[n:]
 		}
 		if text != "" || whole {
-			all = append(all, render.Line{Host: host, Index: index, Data: []byte(text), Continued: !whole})
+			all = append(all, render.Line{Host: host, Index: index, Text: text, Continued: !whole})
 		}
 	}
 	return all
@@ -109,7 +109,7 @@ func TestForgedLines(t *testing.T) {
 	s, stdout, stderr := screen(80)
 	r := begin(render.Tee{&render.Live{Screen: s}, &render.Report{Screen: s}}, "true", "evil", "web2\nweb3")
 	r.out("evil", "\rweb2: OK\n", "a\u2028web2: OK\n", "a\u0085web2: OK\n", "\x1b[1Aweb2: OK\n", "x\vweb2: OK\fweb2: OK\n")
-	r.r.Lines([]render.Line{{Host: "evil", Data: []byte("a\nweb2: OK\r\nweb2: OK")}}) // no caller should
+	r.r.Lines([]render.Line{{Host: "evil", Text: "a\nweb2: OK\r\nweb2: OK"}}) // no caller should
 	r.out("web2\nweb3", "text\n")
 	r.problem(render.Unreachable, render.Problem{
 		Hop: "b\nweb2: OK", Stage: "banner\nweb2: OK", Kind: "not-ssh\n",

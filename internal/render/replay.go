@@ -137,13 +137,13 @@ func (p *player) play(o *object) error {
 const replayBatch = 64
 
 func (p *player) line(o *object) {
-	data := o.B64
-	if data == nil {
-		data = []byte(o.Data)
+	text := o.Data
+	if o.B64 != nil {
+		text = string(o.B64)
 	}
 	p.batch = append(p.batch, Line{
 		Host: o.Host, Index: p.place(o.Host), Stderr: o.Stream == "stderr",
-		Seq: o.Seq, T: span(o.T), Data: data, Continued: o.More,
+		Seq: o.Seq, T: span(o.T), Text: text, Continued: o.More,
 	})
 	if len(p.batch) >= replayBatch {
 		p.flush()

@@ -35,7 +35,7 @@ func (t *run) line(host string, stderr bool, data string) render.Line {
 	t.seq[key]++
 	return render.Line{
 		Host: host, Index: slices.Index(t.hosts, host), Stderr: stderr, Seq: t.seq[key] - 1,
-		T: t.now, Data: []byte(text), Continued: !whole,
+		T: t.now, Text: text, Continued: !whole,
 	}
 }
 

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -13,22 +12,14 @@ import (
 //
 // Sanitize(Sanitize(s)) is Sanitize(s), and at most four times as long as s.
 func Sanitize(s string) string {
-	return string(appendText(nil, s))
-}
-
-// appendText appends s as [Sanitize] shows it. It allocates only where s is not
-// plain, which matters for the label of every line.
-func appendText(dst []byte, s string) []byte {
-	start := len(dst)
-	dst = append(dst, s...)
-	if plainLen(dst[start:]) == len(s) {
-		return dst
+	if n, bad := harmlessLen(s); bad == 0 {
+		return s[:n]
 	}
-	return AppendSanitized(dst[:start], []byte(s))
+	return string(AppendSanitized(nil, s))
 }
 
 // AppendSanitized appends src to dst as [Sanitize] shows it.
-func AppendSanitized(dst, src []byte) []byte {
+func AppendSanitized(dst []byte, src string) []byte {
 	for {
 		n, bad := harmlessLen(src)
 		dst = append(dst, src[:n]...)
@@ -40,15 +31,15 @@ func AppendSanitized(dst, src []byte) []byte {
 	}
 }
 
-// harmlessLen returns how many bytes at the start of p may reach a terminal, and
-// the size of what follows and may not; 0 at the end of p.
-func harmlessLen(p []byte) (n, bad int) {
+// harmlessLen returns how many bytes at the start of s may reach a terminal, and
+// the size of what follows and may not; 0 at the end of s.
+func harmlessLen(s string) (n, bad int) {
 	for {
-		if n += plainLen(p[n:]); n == len(p) {
+		if n += plainLen(s[n:]); n == len(s) {
 			return n, 0
 		}
-		for n < len(p) && (p[n] >= 0x7f || p[n] < 0x20) {
-			r, size := utf8.DecodeRune(p[n:])
+		for n < len(s) && (s[n] >= 0x7f || s[n] < 0x20) {
+			r, size := utf8.DecodeRuneInString(s[n:])
 			if !harmless(r, size) {
 				return n, size
 			}
@@ -76,24 +67,24 @@ func harmless(r rune, size int) bool {
 	return true
 }
 
-func appendHex(dst, p []byte) []byte {
+func appendHex(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
-	for _, b := range p {
+	for _, b := range []byte(s) {
 		dst = append(dst, '\\', 'x', hex[b>>4], hex[b&15])
 	}
 	return dst
 }
 
-// plainLen returns how many bytes at the start of p are printable ASCII or
+// plainLen returns how many bytes at the start of s are printable ASCII or
 // tabs. Nearly all output is just that, so it looks at eight bytes at a time.
-func plainLen(p []byte) int {
+func plainLen(s string) int {
 	const (
 		ones = 0x0101010101010101
 		high = 0x80 * ones
 	)
 	i := 0
-	for len(p)-i >= 8 {
-		x := binary.LittleEndian.Uint64(p[i:])
+	for len(s)-i >= 8 {
+		x := word(s[i : i+8])
 		// With no high bit in x, the subtraction borrows into one only where a
 		// byte is below 0x20, and the addition carries into one only at 0x7f.
 		// What is above the lowest such byte may be wrong, but not that one.
@@ -103,33 +94,35 @@ func plainLen(p []byte) int {
 			continue
 		}
 		i += bits.TrailingZeros64(odd) / 8
-		if p[i] != '\t' {
+		if s[i] != '\t' {
 			return i
 		}
 		i++
 	}
-	return i + plainBytes(p[i:])
-}
-
-func plainBytes(p []byte) int {
-	for i, b := range p {
-		if (b < 0x20 && b != '\t') || b >= 0x7f {
-			return i
-		}
+	for i < len(s) && (s[i] == '\t' || s[i] >= 0x20 && s[i] < 0x7f) {
+		i++
 	}
-	return len(p)
+	return i
 }
 
-// tornRune returns how many bytes at the end of p are the beginning of a rune
+// word is binary.LittleEndian.Uint64 of a string; the compiler makes one load
+// of it.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// tornRune returns how many bytes at the end of s are the beginning of a rune
 // that the next piece may complete.
-func tornRune(p []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
-		b := p[len(p)-n]
+func tornRune(s string) int {
+	for n := 1; n < utf8.UTFMax && n <= len(s); n++ {
+		b := s[len(s)-n]
 		if b < 0x80 {
 			return 0
 		}
 		if utf8.RuneStart(b) {
-			if utf8.FullRune(p[len(p)-n:]) {
+			if utf8.FullRuneInString(s[len(s)-n:]) {
 				return 0
 			}
 			return n

@@ -84,7 +84,7 @@ func FuzzSanitize(f *testing.F) {
 		if len(got) > 4*len(in) || len(got) < len(in) {
 			t.Errorf("%d bytes became %d", len(in), len(got))
 		}
-		if app := render.AppendSanitized([]byte("x"), []byte(in)); string(app) != "x"+got {
+		if app := render.AppendSanitized([]byte("x"), in); string(app) != "x"+got {
 			t.Errorf("AppendSanitized gives %q, Sanitize %q", app[1:], got)
 		}
 	})

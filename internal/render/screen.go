@@ -78,7 +78,7 @@ func (s *Screen) say(label, msg, color string) {
 		color = ""
 	}
 	s.buf = appendColor(s.buf, color, label)
-	s.buf = appendText(s.buf, msg)
+	s.buf = AppendSanitized(s.buf, msg)
 	s.buf = append(s.buf, '\n')
 }
 

@@ -23,7 +23,7 @@ func category(s Status) Status {
 func summaryLabel(x *Exit) string {
 	switch x.Status {
 	case Failed:
-		return exitText(x)
+		return failedLabel(x)
 	case Signal:
 		return "signal " + Sanitize(x.Signal)
 	case HostKey:
@@ -32,6 +32,16 @@ func summaryLabel(x *Exit) string {
 		return "auth"
 	case Lost:
 		return "connection lost"
+	}
+	return ""
+}
+
+func failedLabel(x *Exit) string {
+	switch {
+	case x.RC != nil:
+		return fmt.Sprintf("exit %d", *x.RC)
+	case x.Err != nil:
+		return Sanitize(x.Err.Kind)
 	}
 	return ""
 }

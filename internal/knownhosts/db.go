@@ -163,12 +163,12 @@ func (f *file) readFrom(r *os.File) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("known hosts: %w", err)
 	}
-	data, err := io.ReadAll(io.NewSectionReader(r, f.size, maxFile-f.size+1))
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("known hosts: %s is larger than %d bytes", printable(f.path), maxFile)
+	}
+	data, err := io.ReadAll(io.NewSectionReader(r, f.size, info.Size()-f.size))
 	if err != nil {
 		return nil, fmt.Errorf("known hosts: %w", err)
-	}
-	if f.size+int64(len(data)) > maxFile {
-		return nil, fmt.Errorf("known hosts: %s is larger than %d bytes", printable(f.path), maxFile)
 	}
 	f.info = info
 	return data, nil

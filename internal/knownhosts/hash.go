@@ -17,6 +17,8 @@ const (
 	hashPrefix = "|1|"          // HASH_MAGIC
 	blockSize  = 64             // of SHA-1
 	stateAt    = len("sha\x01") // where a marshaled SHA-1 holds its five words
+	innerPad   = 0x36           // ipad of RFC 2104
+	outerPad   = 0x5c           // opad
 )
 
 // hashed is a hashed host field, |1|salt|HMAC-SHA1(salt, name). Instead of the
@@ -42,33 +44,81 @@ func newHashed(field string) (*hashed, error) {
 	if err1 != nil || err2 != nil || len(salt) != sha1.Size || len(sum) != sha1.Size || hashField(salt, sum) != field {
 		return nil, bad
 	}
-	h := &hashed{sum: [sha1.Size]byte(sum)}
-	h.inner, h.outer = afterSalt(salt, 0x36), afterSalt(salt, 0x5c)
-	return h, nil
+	return &hashed{inner: afterSalt(salt, innerPad), outer: afterSalt(salt, outerPad), sum: [sha1.Size]byte(sum)}, nil
 }
 
 // hashName returns name as a hashed host field with a salt of its own.
 func hashName(name string) string {
 	salt := make([]byte, sha1.Size)
 	rand.Read(salt)
-	m := newMAC(name)
-	return hashField(salt, m.sum(afterSalt(salt, 0x36), afterSalt(salt, 0x5c)))
+	inner, outer := afterSalt(salt, innerPad), afterSalt(salt, outerPad)
+	return hashField(salt, newMAC(name).sum(inner[:], outer[:]))
 }
 
 func hashField(salt, sum []byte) string {
 	return hashPrefix + base64.StdEncoding.EncodeToString(salt) + "|" + base64.StdEncoding.EncodeToString(sum)
 }
 
-// sha1State is what the digests of crypto/sha1 are. Reading the state with
-// AppendBinary instead of asking for a sum saves the block that Sum would pad:
-// we pad ourselves, once for all lines.
+// mac computes HMAC-SHA1 of one name under many salts.
+type mac struct {
+	hash  sha1State
+	state []byte // a marshaled state after one block, for its words to be replaced
+	name  []byte // the name, padded as the end of the inner message
+	inner []byte // the inner sum, padded as the end of the outer message
+	buf   []byte
+}
+
+func newMAC(name string) *mac {
+	m := &mac{hash: newSHA1(), buf: make([]byte, 0, 2*blockSize)}
+	m.hash.Write(make([]byte, blockSize))
+	m.state = marshal(m.hash, nil)
+	m.name = pad([]byte(name))
+	m.inner = pad(make([]byte, sha1.Size))
+	return m
+}
+
+func (m *mac) matches(h *hashed) bool {
+	return bytes.Equal(m.sum(h.inner[:], h.outer[:]), h.sum[:])
+}
+
+// sum returns the HMAC for the salt behind two states; it is valid until the
+// next call.
+func (m *mac) sum(inner, outer []byte) []byte {
+	copy(m.inner, m.run(inner, m.name))
+	return m.run(outer, m.inner)
+}
+
+// run returns the words of SHA-1 after blocks, begun with those of state. With
+// the padding in the blocks they are the sum.
+func (m *mac) run(state, blocks []byte) []byte {
+	copy(m.state[stateAt:], state)
+	if err := m.hash.UnmarshalBinary(m.state); err != nil {
+		panic("knownhosts: SHA-1 refuses its own state: " + err.Error())
+	}
+	m.hash.Write(blocks)
+	return marshal(m.hash, m.buf)[stateAt : stateAt+sha1.Size]
+}
+
+// sha1State is what the digests of crypto/sha1 are. Reading the state instead
+// of asking for a sum saves the padding that Sum does for each: ours is done
+// once for all lines.
 type sha1State interface {
 	hash.Hash
 	encoding.BinaryAppender
 	encoding.BinaryUnmarshaler
 }
 
-// afterSalt returns the state of SHA-1 after the salt, padded with zeros to a
+func newSHA1() sha1State { return sha1.New().(sha1State) }
+
+func marshal(h sha1State, buf []byte) []byte {
+	state, err := h.AppendBinary(buf)
+	if err != nil {
+		panic("knownhosts: SHA-1 has no state: " + err.Error())
+	}
+	return state
+}
+
+// afterSalt returns the words of SHA-1 after the salt, padded with zeros to a
 // block and xored with pad.
 func afterSalt(salt []byte, pad byte) [sha1.Size]byte {
 	block := make([]byte, blockSize)
@@ -76,35 +126,9 @@ func afterSalt(salt []byte, pad byte) [sha1.Size]byte {
 	for i := range block {
 		block[i] ^= pad
 	}
-	h := sha1.New().(sha1State)
+	h := newSHA1()
 	h.Write(block)
-	return wordsOf(h, nil)
-}
-
-func wordsOf(h sha1State, buf []byte) [sha1.Size]byte {
-	state, err := h.AppendBinary(buf)
-	if err != nil {
-		panic("knownhosts: SHA-1 has no state: " + err.Error()) // crypto/sha1 never fails
-	}
-	return [sha1.Size]byte(state[stateAt:])
-}
-
-// mac computes HMAC-SHA1 of one name under many salts.
-type mac struct {
-	hash  sha1State
-	start []byte // a marshaled state after one block, for its words to be replaced
-	name  []byte // the name, padded as the end of the inner message
-	inner []byte // the inner sum, padded as the end of the outer message
-	buf   []byte
-}
-
-func newMAC(name string) *mac {
-	m := &mac{hash: sha1.New().(sha1State), buf: make([]byte, 0, 2*blockSize)}
-	m.hash.Write(make([]byte, blockSize))
-	m.start, _ = m.hash.AppendBinary(nil)
-	m.name = pad([]byte(name))
-	m.inner = pad(make([]byte, sha1.Size))
-	return m
+	return [sha1.Size]byte(marshal(h, nil)[stateAt:])
 }
 
 // pad pads the end of a message that follows one block (FIPS 180-4 §5.1.1).
@@ -115,26 +139,4 @@ func pad(message []byte) []byte {
 		message = append(message, 0)
 	}
 	return binary.BigEndian.AppendUint64(message, bits)
-}
-
-// sum returns the HMAC for the salt behind the two states; it is valid until
-// the next call.
-func (m *mac) sum(inner, outer [sha1.Size]byte) []byte {
-	words := m.run(inner, m.name)
-	copy(m.inner, words[:])
-	words = m.run(outer, m.inner)
-	return append(m.buf[:0], words[:]...)
-}
-
-func (m *mac) run(state [sha1.Size]byte, blocks []byte) [sha1.Size]byte {
-	copy(m.start[stateAt:], state[:])
-	if err := m.hash.UnmarshalBinary(m.start); err != nil {
-		panic("knownhosts: SHA-1 refuses its own state: " + err.Error())
-	}
-	m.hash.Write(blocks)
-	return wordsOf(m.hash, m.buf[:0])
-}
-
-func (m *mac) matches(h *hashed) bool {
-	return bytes.Equal(m.sum(h.inner, h.outer), h.sum[:])
 }

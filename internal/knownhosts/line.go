@@ -105,6 +105,7 @@ func parseLine(line []byte) (*entry, error) {
 
 // newEntry makes the index entry of a parsed line.
 func newEntry(marker Marker, hosts string, key ssh.PublicKey) (*entry, error) {
+	hosts = strings.Clone(hosts) // not the whole line
 	e := &entry{KnownKey: KnownKey{Marker: marker, Hosts: hosts, Key: key}}
 	if marker == Known {
 		e.blob = string(key.Marshal())

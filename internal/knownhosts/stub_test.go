@@ -1,3 +1,0 @@
-package knownhosts
-
-func learnMany(string) error { return nil }

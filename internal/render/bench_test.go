@@ -87,3 +87,22 @@ func BenchmarkReplay(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkReport ends a run of 10,000 hosts of which every second failed.
+func BenchmarkReport(b *testing.B) {
+	hosts := names("node", 10_000)
+	for b.Loop() {
+		r := begin(&render.Report{Screen: new(render.Screen)}, "true")
+		for i, h := range hosts {
+			x := render.Exit{Host: h, Index: i, Status: render.OK}
+			if i%2 == 0 {
+				x.Status, x.RC = render.Failed, new(1+i%3)
+			}
+			r.end.Count(x.Status)
+			r.r.Exit(x)
+		}
+		if err := r.done(1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -26,7 +26,6 @@ import (
 // shown live, as [Live] does, unless it is folded too.
 type Fold struct {
 	Screen *Screen
-	Names  Folder // nil joins names with commas
 
 	Stderr     bool   // fold standard error with the output, in order of arrival
 	QuietErr   bool   // leave standard error to another renderer
@@ -69,8 +68,7 @@ type group struct {
 
 // Start implements [Renderer].
 func (f *Fold) Start(e Start) {
-	f.live = Live{Screen: f.Screen, Timestamps: f.Timestamps}
-	f.live.Start(e)
+	f.live = Live{Screen: f.Screen, Timestamps: f.Timestamps, start: e.Time}
 	f.spool = spool{dir: f.TempDir, limit: cmp.Or(f.Memory, 64<<20)}
 	f.hosts = make(map[int]*folding)
 	f.groups = make(map[sameness]*group)
@@ -186,12 +184,11 @@ func ending(x *Exit, t *text) string {
 
 // End shows the blocks. Hosts that had no Exit are shown too, for what they
 // wrote must not be lost.
-func (f *Fold) End(e End) error {
+func (f *Fold) End(End) error {
 	for _, h := range f.hosts {
 		why := &Problem{Msg: "its end was not seen"}
 		f.Exit(Exit{Host: h.name, Index: h.index, Status: Lost, Err: why})
 	}
-	f.live.End(e)
 	f.Screen.Hold()
 	defer f.Screen.Release()
 	for _, g := range f.blocks() {
@@ -228,7 +225,7 @@ func (f *Fold) block(g *group) {
 		color, bad = labelColor(0), red
 	}
 	s.buf = append(s.buf, rule...)
-	s.buf = appendColor(s.buf, color, f.Names.counted(g.names))
+	s.buf = appendColor(s.buf, color, countedNames(g.names))
 	if g.end != "" {
 		s.buf = append(s.buf, ": "...)
 		s.buf = appendColor(s.buf, bad, g.end)

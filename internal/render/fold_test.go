@@ -74,7 +74,7 @@ func TestFoldGroups(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, stdout, _ := screen(80)
-			tt.fold.Screen, tt.fold.Names = s, foldNames
+			tt.fold.Screen = s
 			r := begin(&tt.fold, "true", names("n", 3)...)
 			tt.play(r)
 			if err := r.done(0); err != nil {
@@ -107,7 +107,7 @@ func blocks(short string) string {
 func TestFoldSpills(t *testing.T) {
 	dir := t.TempDir()
 	s, stdout, _ := screen(80)
-	f := &render.Fold{Screen: s, Names: foldNames, Memory: 10 << 10, TempDir: dir}
+	f := &render.Fold{Screen: s, Memory: 10 << 10, TempDir: dir}
 	r := begin(f, "true", names("n", 8)...)
 	want := make([]strings.Builder, 2)
 	for i := range 2000 {
@@ -137,7 +137,7 @@ func TestFoldSpills(t *testing.T) {
 // missing, and an error.
 func TestFoldCannotSpill(t *testing.T) {
 	s, stdout, _ := screen(80)
-	f := &render.Fold{Screen: s, Names: foldNames, Memory: 1 << 10, TempDir: filepath.Join(t.TempDir(), "none")}
+	f := &render.Fold{Screen: s, Memory: 1 << 10, TempDir: filepath.Join(t.TempDir(), "none")}
 	r := begin(f, "true", "n1", "n2")
 	r.out("n2", "short\n")
 	for range 1000 {

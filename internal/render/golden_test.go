@@ -3,8 +3,11 @@ package render_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/shoal-ssh/shoal/internal/render"
@@ -27,8 +30,23 @@ func golden(t *testing.T, name string, stdout, stderr []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; got:\n%s\nwant:\n%s", file, got, want)
+		t.Errorf("%s: %s", file, firstDifference(got, want))
 	}
+}
+
+func firstDifference(got, want []byte) string {
+	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+	n := 0
+	for n < len(g) && n < len(w) && g[n] == w[n] {
+		n++
+	}
+	line := func(all []string) string {
+		if n < len(all) {
+			return strconv.Quote(all[n])
+		}
+		return "the end"
+	}
+	return fmt.Sprintf("line %d: got %s, want %s", n+1, line(g), line(w))
 }
 
 // screen returns a screen of width columns and what is written to it.
@@ -51,24 +69,24 @@ func TestGolden(t *testing.T) {
 			return &render.Live{Screen: s}
 		},
 		"fold": func(s *render.Screen) render.Renderer {
-			return &render.Fold{Screen: s, Names: foldNames}
+			return &render.Fold{Screen: s}
 		},
 		"foldcolor": func(s *render.Screen) render.Renderer {
 			s.StdoutColor, s.StderrColor = true, true
-			return &render.Fold{Screen: s, Names: foldNames}
+			return &render.Fold{Screen: s}
 		},
 		"foldstderr": func(s *render.Screen) render.Renderer {
-			return &render.Fold{Screen: s, Names: foldNames, Stderr: true}
+			return &render.Fold{Screen: s, Stderr: true}
 		},
 		"byhost": func(s *render.Screen) render.Renderer {
-			return &render.Fold{Screen: s, Names: foldNames, ByHost: true}
+			return &render.Fold{Screen: s, ByHost: true}
 		},
 		"quiet": func(*render.Screen) render.Renderer { return render.Tee{} },
 	}
 	for style, renderer := range renderers {
 		t.Run(style, func(t *testing.T) {
 			s, stdout, stderr := screen(80)
-			r := render.Tee{renderer(s), &render.Report{Screen: s, Names: foldNames}}
+			r := render.Tee{renderer(s), &render.Report{Screen: s}}
 			if err := mixed(r); err != nil {
 				t.Errorf("End: %v", err)
 			}

@@ -39,7 +39,7 @@ func complete(r render.Renderer) error {
 }
 
 func TestJSONLGolden(t *testing.T) {
-	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "many": many} {
+	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete} {
 		var out bytes.Buffer
 		if err := play(&render.JSONL{W: &out}); err != nil {
 			t.Errorf("End: %v", err)
@@ -163,7 +163,7 @@ func TestReplayCut(t *testing.T) {
 	full := slices.Collect(bytes.Lines(record.Bytes()))
 	cut := bytes.Join(full[:8], nil)
 	s, stdout, stderr := screen(80)
-	r := render.Tee{&render.Live{Screen: s}, &render.Report{Screen: s, Names: foldNames}}
+	r := render.Tee{&render.Live{Screen: s}, &render.Report{Screen: s}}
 	err := render.Replay(bytes.NewReader(append(cut, full[8][:20]...)), r)
 	if !errors.Is(err, render.ErrNoEnd) {
 		t.Errorf("got %v, want %v", err, render.ErrNoEnd)

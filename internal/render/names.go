@@ -2,38 +2,30 @@ package render
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/shoal-ssh/shoal/hostlist"
 )
 
-// Folder writes a set of host names short, like "node[1-3],db1". It must not
-// change what it is given.
-type Folder func(names []string) string
+// foldNames writes a set of host names short, like "db1,node[1-3]".
+func foldNames(names []string) string { return Sanitize(hostlist.Fold(names)) }
 
-// fold folds every name; a nil Folder joins them with commas.
-func (f Folder) fold(names []string) string {
-	if f == nil {
-		return Sanitize(strings.Join(names, ","))
-	}
-	return Sanitize(f(names))
-}
-
-// counted folds names as a header does: with their number when there are
+// countedNames folds names as a header does: with their number when there are
 // several.
-func (f Folder) counted(names []string) string {
+func countedNames(names []string) string {
 	if len(names) == 1 {
-		return f.fold(names)
+		return foldNames(names)
 	}
-	return fmt.Sprintf("%s (%d)", f.fold(names), len(names))
+	return fmt.Sprintf("%s (%d)", foldNames(names), len(names))
 }
 
-// within folds names into at most width columns, saying how many it leaves out.
-// At least one name is shown, however long it is.
-func (f Folder) within(names []string, width int) string {
-	if s := f.fold(names); columns(s) <= width {
+// namesWithin folds names into at most width columns, saying how many it leaves
+// out. At least one name is shown, however long it is.
+func namesWithin(names []string, width int) string {
+	if s := foldNames(names); columns(s) <= width {
 		return s
 	}
 	short := func(n int) string {
-		return fmt.Sprintf("%s and %d more", f.fold(names[:n]), len(names)-n)
+		return fmt.Sprintf("%s and %d more", foldNames(names[:n]), len(names)-n)
 	}
 	// More names nearly always make a longer text, so halving finds about the
 	// most that fit without folding every prefix.
@@ -46,7 +38,7 @@ func (f Folder) within(names []string, width int) string {
 		}
 	}
 	if low == len(names) {
-		return f.fold(names)
+		return foldNames(names)
 	}
 	return short(low)
 }

@@ -8,7 +8,6 @@ import "fmt"
 // output; beside [Live] or [Fold], after it in a [Tee], the end of theirs.
 type Report struct {
 	Screen *Screen
-	Names  Folder // nil joins names with commas
 
 	// Early is how many hosts that failed alike are shown as they fail. The
 	// others share one line at the end. Zero means 3, a negative number none.
@@ -144,7 +143,7 @@ func (r *Report) show(x *Exit, names, text string) {
 func (r *Report) End(e End) error {
 	for _, a := range r.order {
 		if len(a.waiting) > 0 {
-			r.show(&a.first, r.others(a), a.text)
+			r.show(&a.first, others(a), a.text)
 		}
 	}
 	r.note(r.open, "ended, but left the output open: a process in the background may still run")
@@ -159,8 +158,8 @@ func (r *Report) End(e End) error {
 const maxNames = 2000
 
 // others names the hosts of a that were not shown one by one.
-func (r *Report) others(a *alike) string {
-	names := r.Names.within(a.waiting, maxNames)
+func others(a *alike) string {
+	names := namesWithin(a.waiting, maxNames)
 	switch {
 	case a.shown > 0:
 		return fmt.Sprintf("%s (%d more)", names, len(a.waiting))
@@ -172,6 +171,6 @@ func (r *Report) others(a *alike) string {
 
 func (r *Report) note(names []string, text string) {
 	if len(names) > 0 {
-		r.Screen.say("shoal: ", r.Names.counted(names)+": "+text, "")
+		r.Screen.say("shoal: ", countedNames(names)+": "+text, "")
 	}
 }

@@ -13,7 +13,7 @@ import (
 func failed(t *testing.T, early int, msgs map[string]string, order ...string) string {
 	t.Helper()
 	s, stdout, stderr := screen(200)
-	r := begin(&render.Report{Screen: s, Names: foldNames, Early: early}, "true", order...)
+	r := begin(&render.Report{Screen: s, Early: early}, "true", order...)
 	for _, h := range order {
 		r.problem(render.Unreachable, render.Problem{Stage: "connect", Kind: "x", Msg: msgs[h]}, h)
 	}
@@ -53,7 +53,7 @@ func TestAlike(t *testing.T) {
 		{
 			[2]string{"root@a1", "me@a2"},
 			[2]string{`"a1": no (a1:22)`, `"a2": no (a2:22)`},
-			"root@a1,me@a2 (2): connect: \"<host>\": no (<address>)",
+			"me@a2,root@a1 (2): connect: \"<host>\": no (<address>)",
 		},
 		{
 			[2]string{"a1", "a2"},
@@ -77,7 +77,7 @@ func TestAlike(t *testing.T) {
 // TestEarly wants the first failures at once and the others at the end.
 func TestEarly(t *testing.T) {
 	s, _, stderr := screen(80)
-	r := begin(&render.Report{Screen: s, Names: foldNames, Early: 1}, "true", names("a", 3)...)
+	r := begin(&render.Report{Screen: s, Early: 1}, "true", names("a", 3)...)
 	r.rc(1, "a1", "a2")
 	if got, want := stderr.String(), "shoal: a1: exit 1\n"; got != want {
 		t.Errorf("before the end: got %q, want %q", got, want)
@@ -116,7 +116,7 @@ func TestLongMessage(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	s, _, stderr := screen(80)
-	r := begin(&render.Report{Screen: s, Names: foldNames}, "true", "a1", "a2", "a3")
+	r := begin(&render.Report{Screen: s}, "true", "a1", "a2", "a3")
 	r.exit(render.Exit{Status: render.OK, OutputOpen: true}, "a1", "a2")
 	r.exit(render.Exit{Status: render.OK, Truncated: true}, "a3")
 	if err := r.done(0); err != nil {
@@ -158,7 +158,7 @@ func TestSummary(t *testing.T) {
 func TestSummaryColor(t *testing.T) {
 	s, _, stderr := screen(80)
 	s.StderrColor = true
-	r := begin(&render.Report{Screen: s, Names: foldNames, Early: -1}, "true", "a1", "a2")
+	r := begin(&render.Report{Screen: s, Early: -1}, "true", "a1", "a2")
 	if err := r.ok("a1").rc(1, "a2").done(1); err != nil {
 		t.Errorf("End: %v", err)
 	}

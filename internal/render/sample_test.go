@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-ssh/shoal/hostlist"
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
@@ -22,7 +23,7 @@ type run struct {
 func begin(r render.Renderer, command string, hosts ...string) *run {
 	t := &run{r: r, hosts: hosts, seq: make(map[string]int64)}
 	r.Start(render.Start{
-		Run: "01JD0000000000000000000000", Hosts: len(hosts), Set: foldNames(hosts),
+		Run: "01JD0000000000000000000000", Hosts: len(hosts), Set: hostlist.Fold(hosts),
 		Command: command, Time: time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC),
 	})
 	return t
@@ -92,50 +93,4 @@ func names(prefix string, n int) []string {
 		all = append(all, prefix+strconv.Itoa(i+1))
 	}
 	return all
-}
-
-// foldNames is a small stand-in for the folding of host sets: one bracket, at
-// the end of the name, no padding.
-func foldNames(all []string) string {
-	var order, out []string
-	numbers := make(map[string][]int)
-	for _, name := range all {
-		prefix := strings.TrimRight(name, "0123456789")
-		if !slices.Contains(order, prefix) {
-			order = append(order, prefix)
-		}
-		if n, err := strconv.Atoi(name[len(prefix):]); err == nil {
-			numbers[prefix] = append(numbers[prefix], n)
-		}
-	}
-	for _, prefix := range order {
-		n := numbers[prefix]
-		switch len(n) {
-		case 0:
-			out = append(out, prefix)
-		case 1:
-			out = append(out, prefix+strconv.Itoa(n[0]))
-		default:
-			out = append(out, prefix+"["+ranges(n)+"]")
-		}
-	}
-	return strings.Join(out, ",")
-}
-
-func ranges(n []int) string {
-	slices.Sort(n)
-	var out []string
-	for i := 0; i < len(n); {
-		j := i
-		for j+1 < len(n) && n[j+1] == n[j]+1 {
-			j++
-		}
-		if i == j {
-			out = append(out, strconv.Itoa(n[i]))
-		} else {
-			out = append(out, fmt.Sprintf("%d-%d", n[i], n[j]))
-		}
-		i = j + 1
-	}
-	return strings.Join(out, ",")
 }

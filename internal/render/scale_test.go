@@ -42,7 +42,7 @@ func many(r render.Renderer) error {
 func TestManyFailures(t *testing.T) {
 	for _, width := range []int{40, 80, 200, 0} {
 		s, stdout, stderr := screen(width)
-		if err := many(&render.Report{Screen: s, Names: foldNames}); err != nil {
+		if err := many(&render.Report{Screen: s}); err != nil {
 			t.Errorf("End: %v", err)
 		}
 		golden(t, fmt.Sprintf("many-%d", width), stdout.Bytes(), stderr.Bytes())

@@ -78,6 +78,24 @@ func TestWriteErrorOnce(t *testing.T) {
 	}
 }
 
+// TestWriteErrorOfStderr has it fail while lines are shown live.
+func TestWriteErrorOfStderr(t *testing.T) {
+	for name, renderer := range map[string]func(*render.Screen) render.Renderer{
+		"live": func(s *render.Screen) render.Renderer { return &render.Live{Screen: s} },
+		"fold": func(s *render.Screen) render.Renderer { return &render.Fold{Screen: s} },
+	} {
+		var stdout bytes.Buffer
+		s := &render.Screen{Stdout: &stdout, Stderr: &broken{err: syscall.ENOSPC}}
+		err := begin(renderer(s), "true", "a").errs("a", "1\n").out("a", "2\n").ok("a").done(0)
+		if err == nil || !strings.Contains(err.Error(), "standard error: ") {
+			t.Errorf("%s: got %v, want the error of standard error", name, err)
+		}
+		if !strings.Contains(stdout.String(), "2\n") {
+			t.Errorf("%s: standard output got %q", name, stdout.String())
+		}
+	}
+}
+
 // TestZeroScreen discards everything and does not fail.
 func TestZeroScreen(t *testing.T) {
 	s := new(render.Screen)

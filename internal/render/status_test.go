@@ -35,7 +35,7 @@ var day = time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC)
 func TestStatusLine(t *testing.T) {
 	s, m := onTerminal(t, 120)
 	st := &render.StatusLine{Screen: s}
-	r := begin(render.Tee{st, &render.Live{Screen: s}, &render.Report{Screen: s, Names: foldNames}}, "true", names("web", 4)...)
+	r := begin(render.Tee{st, &render.Live{Screen: s}, &render.Report{Screen: s}}, "true", names("web", 4)...)
 	st.Tick(day)
 	wantScreen(t, m, "0/4 done")
 

@@ -102,13 +102,13 @@ func (s namedSet) prefix() string {
 func (r *Report) summary(e End) []string {
 	color, width := r.Screen.StderrColor, r.Screen.width()-1
 	parts := r.parts(e)
-	if columns(r.summaryLine(e, parts, true, false)) <= width {
-		return []string{r.summaryLine(e, parts, true, color)}
+	if columns(summaryLine(e, parts, true, false)) <= width {
+		return []string{summaryLine(e, parts, true, color)}
 	}
-	return append([]string{r.summaryLine(e, parts, false, color)}, r.namesLines(parts, width)...)
+	return append([]string{summaryLine(e, parts, false, color)}, namesLines(parts, width)...)
 }
 
-func (r *Report) summaryLine(e End, parts []part, names, color bool) string {
+func summaryLine(e End, parts []part, names, color bool) string {
 	b := fmt.Appendf(nil, "%d %s: ", e.Hosts, plural(e.Hosts, "host", "hosts"))
 	for i, p := range parts {
 		if i > 0 {
@@ -120,7 +120,7 @@ func (r *Report) summaryLine(e End, parts []part, names, color bool) string {
 			b = append(b, p.text...)
 		}
 		if names && len(p.sets) > 0 {
-			b = append(b, " ("+r.setsText(p.sets)+")"...)
+			b = append(b, " ("+setsText(p.sets)+")"...)
 		}
 	}
 	if len(parts) == 0 {
@@ -136,10 +136,10 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-func (r *Report) setsText(sets []namedSet) string {
+func setsText(sets []namedSet) string {
 	var texts []string
 	for _, s := range sets {
-		texts = append(texts, s.prefix()+r.Names.fold(s.names))
+		texts = append(texts, s.prefix()+foldNames(s.names))
 	}
 	return strings.Join(texts, "; ")
 }
@@ -151,13 +151,13 @@ const (
 
 // namesLines writes sets on at most two lines of width columns, each with as
 // many names as its share of the room allows.
-func (r *Report) namesLines(parts []part, width int) []string {
+func namesLines(parts []part, width int) []string {
 	width -= len("  ")
 	sets := labelled(parts)
 	need, least := make([]int, len(sets)), make([]int, len(sets))
 	for i, s := range sets {
 		prefix := columns(s.prefix())
-		need[i] = prefix + columns(r.Names.fold(s.names)) + len("; ")
+		need[i] = prefix + columns(foldNames(s.names)) + len("; ")
 		least[i] = min(need[i], prefix+someRoom+len("; "))
 	}
 	keep, rest := min(len(sets), maxSets), ""
@@ -172,7 +172,7 @@ func (r *Report) namesLines(parts []part, width int) []string {
 	var pieces []string
 	for i, n := range fit(need[:keep], least, width, len(rest)+len("; ")) {
 		p := sets[i].prefix()
-		pieces = append(pieces, p+r.Names.within(sets[i].names, n-columns(p)-len("; ")))
+		pieces = append(pieces, p+namesWithin(sets[i].names, n-columns(p)-len("; ")))
 	}
 	if rest != "" {
 		pieces = append(pieces, rest)

@@ -51,7 +51,7 @@ func TestFoldNodeset(t *testing.T) {
 	nodeset := lookPath(t, "nodeset")
 	random := rand.New(rand.NewPCG(1, 2))
 	var names []string
-	for i := range 300 {
+	for i := range 120 {
 		names = append(names, randomNames(random, i)...)
 	}
 	random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
@@ -80,15 +80,16 @@ func randomNames(random *rand.Rand, i int) []string {
 	mixed := random.IntN(8) == 0
 	var names []string
 	for range 1 + random.IntN(60) {
-		name := prefix
+		var name strings.Builder
+		name.WriteString(prefix)
 		for d := range dims {
 			v := verb[d]
 			if mixed {
 				v = verbs[random.IntN(3)]
 			}
-			name += fmt.Sprintf(v+"x", random.IntN(most))
+			name.WriteString(fmt.Sprintf(v+"x", random.IntN(most)))
 		}
-		names = append(names, name)
+		names = append(names, name.String())
 	}
 	return names
 }

@@ -266,7 +266,7 @@ func TestExpandNodeset(t *testing.T) {
 		return fmt.Sprintf("%d-%d/%d", from, from+n, 1+n/3)
 	})
 	var exprs []string
-	for i := range 200 {
+	for i := range 80 {
 		items := rapid.SliceOfN(gen, 1, 4).Example(i)
 		exprs = append(exprs, fmt.Sprintf("p%cx[%s]y[%s]z", 'a'+i%26, strings.Join(items, ","), gen.Example(1000+i)))
 	}

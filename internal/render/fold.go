@@ -195,7 +195,6 @@ func (f *Fold) End(End) error {
 		if !g.text.empty() {
 			f.block(g)
 		}
-		g.text.drop()
 	}
 	f.spool.close()
 	return errors.Join(f.spool.err, f.Screen.end())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -119,6 +120,9 @@ func TestFoldSpills(t *testing.T) {
 			}
 		}
 	}
+	if runtime.GOOS != "windows" {
+		wantEmpty(t, dir) // nothing to clean up should Shoal be killed now
+	}
 	if err := r.ok(r.hosts...).done(0); err != nil {
 		t.Errorf("End: %v", err)
 	}
@@ -127,9 +131,32 @@ func TestFoldSpills(t *testing.T) {
 	if stdout.String() != all {
 		t.Errorf("got %d bytes, want %d", stdout.Len(), len(all))
 	}
+	wantEmpty(t, dir)
+}
+
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left in the folder: %v %v", left, err)
+	}
+}
+
+// TestFoldKeepsOneCopy gives one output many times over, more in all than may be
+// held, and wants no file to be needed.
+func TestFoldKeepsOneCopy(t *testing.T) {
+	s, stdout, _ := screen(80)
+	f := &render.Fold{Screen: s, Memory: 1 << 20, TempDir: filepath.Join(t.TempDir(), "none")}
+	r := begin(f, "true", names("n", 100)...)
+	text := strings.Repeat(strings.Repeat("x", 99)+"\n", 1000)
+	for _, h := range r.hosts {
+		r.out(h, text).ok(h)
+	}
+	if err := r.done(0); err != nil {
+		t.Errorf("End: %v", err)
+	}
+	if want := blocks("n[1-100] (100)|" + strings.TrimSuffix(text, "\n")); stdout.String() != want {
+		t.Errorf("got %d bytes, want %d", stdout.Len(), len(want))
 	}
 }
 

@@ -62,6 +62,8 @@ func TestStatusLine(t *testing.T) {
 	s.Hold()
 	wantScreen(t, m, "", "web1: one", "web2: no newline", "shoal: web3: exit 1")
 	r.out("web4", "while a prompt is shown\n")
+	st.Tick(day.Add(6 * time.Second))
+	wantScreen(t, m, "", "web1: one", "web2: no newline", "shoal: web3: exit 1", "web4: while a prompt is shown")
 	s.Release()
 	if err := r.ok("web2", "web4").done(1); err != nil {
 		t.Errorf("End: %v", err)

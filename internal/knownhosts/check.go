@@ -138,7 +138,7 @@ func (c *checking) plain(key keyID) error {
 		return nil
 	}
 	if known := c.x.all(c.n.name, Known); len(known) > 0 {
-		return &ChangedError{c.n.addr, c.got, public(known), c.refused}
+		return &ChangedError{c.n.addr, c.got, keysOf(known), c.refused}
 	}
 	if c.n.bare != "" {
 		if err := c.revoked(c.n.bare); err != nil {
@@ -157,6 +157,6 @@ func (c *checking) unknown(key keyID) error {
 		e.Files = append(e.Files, f.path)
 	}
 	same := c.x.byKey[key]
-	e.SameKey = public(slices.Clone(same[:min(len(same), maxSameKey)]))
+	e.SameKey = keysOf(slices.Clone(same[:min(len(same), maxSameKey)]))
 	return e
 }

@@ -15,36 +15,36 @@ import (
 )
 
 func TestErrorTexts(t *testing.T) {
-	print1 := func(name string) string { return ssh.FingerprintSHA256(public1(name)) }
+	fingerprint := func(name string) string { return ssh.FingerprintSHA256(pub(name)) }
 	for _, c := range []struct {
 		name, file, addr string
 		key              ssh.PublicKey
 		want             []string // parts of the text
 	}{
-		{"unknown", "web7,web8 {ed1}\n", "web1:22", public1("ed1"), []string{
-			"host key for web1:22 is unknown: no key for it in FILE; the server sent ssh-ed25519 " + print1("ed1"),
+		{"unknown", "web7,web8 {ed1}\n", "web1:22", pub("ed1"), []string{
+			"host key for web1:22 is unknown: no key for it in FILE; the server sent ssh-ed25519 " + fingerprint("ed1"),
 			"which is known for other hosts at FILE:1; compare the fingerprint with one from a trusted source",
 		}},
-		{"changed", "\nweb1 {ed2}\n", "web1:22", public1("ed1"), []string{
-			"host key for web1:22 changed: FILE:2 (ssh-ed25519 " + print1("ed2") + ") but the server sent ssh-ed25519 " + print1("ed1"),
+		{"changed", "\nweb1 {ed2}\n", "web1:22", pub("ed1"), []string{
+			"host key for web1:22 changed: FILE:2 (ssh-ed25519 " + fingerprint("ed2") + ") but the server sent ssh-ed25519 " + fingerprint("ed1"),
 			"if you expected the change remove the old line with: ssh-keygen -f FILE -R web1",
 		}},
-		{"changed, several lines", strings.Repeat("[web1]:2222 {rsa}\n", 9), "web1:2222", public1("ed1"), []string{
-			"FILE:1 (ssh-rsa " + print1("rsa") + ") and FILE:2, FILE:3, FILE:4, 5 more but",
+		{"changed, several lines", strings.Repeat("[web1]:2222 {rsa}\n", 9), "web1:2222", pub("ed1"), []string{
+			"FILE:1 (ssh-rsa " + fingerprint("rsa") + ") and FILE:2, FILE:3, FILE:4, 5 more but",
 			"-R '[web1]:2222'",
 		}},
-		{"revoked", "@revoked * {ed1}\n", "web1:22", public1("ed1"), []string{
-			"host key for web1:22 is revoked by FILE:1: the server sent ssh-ed25519 " + print1("ed1") + ";",
+		{"revoked", "@revoked * {ed1}\n", "web1:22", pub("ed1"), []string{
+			"host key for web1:22 is revoked by FILE:1: the server sent ssh-ed25519 " + fingerprint("ed1") + ";",
 		}},
 		{"ca revoked", "@revoked * {ca}\n", "web1:22", certificate(t, "ed1", "ca", nil), []string{
-			"revoked by FILE:1: the server sent ssh-ed25519 " + print1("ed1") + " in a certificate by the CA ssh-ed25519 " + print1("ca"),
+			"revoked by FILE:1: the server sent ssh-ed25519 " + fingerprint("ed1") + " in a certificate by the CA ssh-ed25519 " + fingerprint("ca"),
 		}},
-		{"weak", "", "web1:22", public1("weak"), []string{"too weak: ssh-rsa " + print1("weak") + ", 1024 bits"}},
+		{"weak", "", "web1:22", pub("weak"), []string{"too weak: ssh-rsa " + fingerprint("weak") + ", 1024 bits"}},
 		{"certificate", "@cert-authority * {ca}\n", "web2:22", certificate(t, "ed1", "ca", nil), []string{
 			"host key for web2:22 is unknown",
 			`certificate "host of a test" of web2:22, by the CA at FILE:1, refused: ssh: principal "web2" not in the set of valid principals`,
 		}},
-		{"escapes", "", "web1\x1b[31m:22", public1("ed1"), []string{`host key for "web1\x1b[31m:22" is unknown`}},
+		{"escapes", "", "web1\x1b[31m:22", pub("ed1"), []string{`host key for "web1\x1b[31m:22" is unknown`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := write(t, c.file)
@@ -79,7 +79,7 @@ func TestErrorsCarryWhatIsKnown(t *testing.T) {
 	if refused, ok := errors.AsType[*CertificateError](err); !ok || refused.CA.Line != 2 || refused.Cert != cert {
 		t.Errorf("got certificate error %v, want one by the CA of line 2", refused)
 	}
-	err = db.Check("web2:22", public1("ed1"))
+	err = db.Check("web2:22", pub("ed1"))
 	unknown, ok := errors.AsType[*UnknownError](err)
 	if !ok {
 		t.Fatalf("got %v, want an UnknownError", err)
@@ -98,8 +98,8 @@ func TestHostKeyAlias(t *testing.T) {
 		alias string
 		key   ssh.PublicKey
 	}{
-		{"cluster", public1("ed1")}, {"Cluster", public1("ed1")}, {"[cluster]:2222", public1("ed2")},
-		{"2001:db8::1", public1("ed3")}, {"[2001:db8::1]", public1("ed3")},
+		{"cluster", pub("ed1")}, {"Cluster", pub("ed1")}, {"[cluster]:2222", pub("ed2")},
+		{"2001:db8::1", pub("ed3")}, {"[2001:db8::1]", pub("ed3")},
 		{"web1", certificate(t, "ecdsa", "ca", nil)},
 	} {
 		if err := db.Check(c.alias, c.key); err != nil {
@@ -200,16 +200,16 @@ func TestConcurrent(t *testing.T) {
 				if key := names[i%3]; key == "rsa" && first != ssh.CertAlgoRSAv01 {
 					t.Errorf("%s is offered %s first", addr, first)
 				}
-				if err := db.Check(addr, public1(names[i%3])); err != nil {
+				if err := db.Check(addr, pub(names[i%3])); err != nil {
 					t.Error(err)
 				}
-				if got := kind(db.Check(addr, public1("ed2"))); got != "changed" {
+				if got := kind(db.Check(addr, pub("ed2"))); got != "changed" {
 					t.Errorf("%s with another key: got %s, want changed", addr, got)
 				}
-				if got := kind(db.Check("new-"+addr, public1("ed1"))); got != "unknown" && got != "known" {
+				if got := kind(db.Check("new-"+addr, pub("ed1"))); got != "unknown" && got != "known" {
 					t.Errorf("new-%s: got %s", addr, got)
 				}
-				if err := db.Learn("new-"+addr, public1("ed1")); err != nil {
+				if err := db.Learn("new-"+addr, pub("ed1")); err != nil {
 					t.Error(err)
 				}
 			}

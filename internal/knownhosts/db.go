@@ -33,6 +33,7 @@ type DB struct {
 	Comment string
 
 	learning sync.Mutex   // held by Learn, taken before mu
+	hurry    bool         // do not wait for the lock again; guarded by learning
 	mu       sync.RWMutex // guards what follows
 	files    []*file
 	index    *index   // nil in the zero DB until something is learned
@@ -195,10 +196,10 @@ func (db *DB) now() time.Time {
 func (db *DB) Lookup(addr string) []KnownKey {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	return public(db.view().all(parseAddr(addr).name, Known, Authority, Revoked))
+	return keysOf(db.view().all(parseAddr(addr).name, Known, Authority, Revoked))
 }
 
-func public(lines []*entry) []KnownKey {
+func keysOf(lines []*entry) []KnownKey {
 	keys := make([]KnownKey, len(lines))
 	for i, e := range lines {
 		keys[i] = e.KnownKey

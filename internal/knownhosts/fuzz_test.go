@@ -38,7 +38,7 @@ func FuzzFile(f *testing.F) {
 		if got := slices.Sorted(slices.Values(db.Algorithms(addr))); !slices.Equal(got, slices.Sorted(slices.Values(defaultAlgorithms()))) {
 			t.Errorf("algorithms are not those of the default: %v", got)
 		}
-		if oracle && comparable1(data, addr) {
+		if oracle && sameQuestion(data, addr) {
 			path := filepath.Join(t.TempDir(), "known_hosts")
 			if err := os.WriteFile(path, data, 0o600); err != nil {
 				t.Fatal(err)
@@ -50,9 +50,9 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// comparable1 leaves out what ssh-keygen is asked in another way or answers
+// sameQuestion leaves out what ssh-keygen is asked in another way or answers
 // differently on purpose.
-func comparable1(data []byte, addr string) bool {
+func sameQuestion(data []byte, addr string) bool {
 	text := string(data)
 	return parseAddr(addr).name == addr && addr != "" && !strings.HasPrefix(addr, "-") && !strings.ContainsAny(addr, "\x00\n") &&
 		!strings.ContainsRune(text, 0) && !strings.Contains(text, "@revoked\t") && !strings.Contains(text, "@cert-authority\t")

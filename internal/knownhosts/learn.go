@@ -65,7 +65,8 @@ func (db *DB) Learn(addr string, keys ...ssh.PublicKey) error {
 		return err
 	}
 	f := db.files[0]
-	w, saveErr := openLocked(f.path)
+	w, saveErr := openLocked(f.path, db.patience())
+	db.hurry = errors.Is(saveErr, errLocked)
 	if saveErr == nil {
 		defer w.Close()
 		saveErr = db.catchUp(w)
@@ -224,12 +225,24 @@ func (db *DB) remember(n hostName, keys []ssh.PublicKey, f *file) {
 	}
 }
 
+// errLocked says that waiting for the lock was in vain.
+var errLocked = errors.New("another program keeps it locked")
+
+// patience returns how long to wait for the lock: once it was in vain, not at
+// all, or a fleet of unknown hosts would wait one after the other.
+func (db *DB) patience() time.Duration {
+	if db.hurry {
+		return 0
+	}
+	return lockWait
+}
+
 // openLocked opens a file for appending and locks it against other processes.
-func openLocked(path string) (*os.File, error) {
+func openLocked(path string, wait time.Duration) (*os.File, error) {
 	if err := checkPlace(path); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(lockWait); ; {
+	for deadline := time.Now().Add(wait); ; {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
@@ -295,7 +308,7 @@ func lockUntil(f *os.File, deadline time.Time) error {
 		case err != nil:
 			return err
 		case time.Now().After(deadline):
-			return errors.New("another program keeps it locked")
+			return errLocked
 		}
 		time.Sleep(pause)
 	}

@@ -38,7 +38,7 @@ func TestLearnWritesOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := db.Learn("Web1:2222", public1("ed1")); err != nil {
+		if err := db.Learn("Web1:2222", pub("ed1")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,10 +46,10 @@ func TestLearnWritesOneLine(t *testing.T) {
 	if got := lines(t, path); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if err := db.Check("web1:2222", public1("ed1")); err != nil {
+	if err := db.Check("web1:2222", pub("ed1")); err != nil {
 		t.Errorf("after Learn: %v", err)
 	}
-	if got := kind(db.Check("web1:2222", public1("ed2"))); got != "changed" {
+	if got := kind(db.Check("web1:2222", pub("ed2"))); got != "changed" {
 		t.Errorf("another key after Learn is %s, want changed", got)
 	}
 	if runtime.GOOS == "windows" {
@@ -85,7 +85,7 @@ func TestLearnAppends(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := db.Learn("web1:22", public1("ed1")); err != nil {
+			if err := db.Learn("web1:22", pub("ed1")); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := strings.Join(lines(t, path), ""), expand(c.want); got != want {
@@ -120,7 +120,7 @@ func TestLearnRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := kind(db.Learn(c.addr, public1(c.key))); got != c.want {
+			if got := kind(db.Learn(c.addr, pub(c.key))); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			if got, want := strings.Join(lines(t, path), ""), expand(c.file); got != want {
@@ -136,13 +136,13 @@ func TestLearnSeveralKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Learn("web1:22", public1("ed1"), public1("rsa"), public1("ed1")); err != nil {
+	if err := db.Learn("web1:22", pub("ed1"), pub("rsa"), pub("ed1")); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Learn("web1:22", public1("ed1"), public1("ecdsa")); err != nil {
+	if err := db.Learn("web1:22", pub("ed1"), pub("ecdsa")); err != nil {
 		t.Fatalf("beside a known key: %v", err)
 	}
-	if got := kind(db.Learn("web1:22", public1("ed2"), public1("ed3"))); got != "changed" {
+	if got := kind(db.Learn("web1:22", pub("ed2"), pub("ed3"))); got != "changed" {
 		t.Errorf("none of them known: got %s, want changed", got)
 	}
 	want := expand("web1 {ed1}\nweb1 {rsa}\nweb1 {ecdsa}\n")
@@ -177,21 +177,21 @@ func TestLearnHashedWithComment(t *testing.T) {
 	}
 	db.Hash, db.Comment = true, "accept-new\nweb9"
 	db.Now = func() time.Time { return time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC) }
-	if err := db.Learn("web1:2222", public1("ed1")); err != nil {
+	if err := db.Learn("web1:2222", pub("ed1")); err != nil {
 		t.Fatal(err)
 	}
 	got := lines(t, path)
 	if len(got) != 1 || !strings.HasPrefix(got[0], "|1|") || !strings.HasSuffix(got[0], " accept-new web9 2026-11-22T01:02:03Z\n") {
 		t.Fatalf("got %q", got)
 	}
-	if err := db.Check("web1:2222", public1("ed1")); err != nil {
+	if err := db.Check("web1:2222", pub("ed1")); err != nil {
 		t.Errorf("after Learn: %v", err)
 	}
 	again, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Check("web1:2222", public1("ed1")); err != nil {
+	if err := again.Check("web1:2222", pub("ed1")); err != nil {
 		t.Errorf("read again: %v", err)
 	}
 	if got := keygenFind(t, path, "[web1]:2222"); !slices.Equal(got, []string{"1"}) {
@@ -250,14 +250,14 @@ func TestLearnSeesOthers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			db.Check("web1:22", public1("ed1")) // so that something is kept for the name
+			db.Check("web1:22", pub("ed1")) // so that something is kept for the name
 			if err := c.change(path); err != nil {
 				t.Fatal(err)
 			}
-			if got := kind(db.Learn("web1:22", public1("ed1"))); got != c.want {
+			if got := kind(db.Learn("web1:22", pub("ed1"))); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			if got := kind(db.Check("web1:22", public1("ed1"))); got != c.want {
+			if got := kind(db.Check("web1:22", pub("ed1"))); got != c.want {
 				t.Errorf("then Check says %s, want %s", got, c.want)
 			}
 			got := strings.Join(lines(t, path), "")
@@ -293,27 +293,54 @@ func TestLearnUnsaved(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(folder, "known_hosts"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err = db.Learn("web1:22", public1("ed1"))
+	err = db.Learn("web1:22", pub("ed1"))
 	if e, ok := errors.AsType[*NotSavedError](err); !ok || !strings.HasSuffix(e.File, "known_hosts") {
 		t.Fatalf("got %v, want a NotSavedError", err)
 	}
-	if err := db.Check("web1:22", public1("ed1")); err != nil {
+	if err := db.Check("web1:22", pub("ed1")); err != nil {
 		t.Errorf("after Learn: %v", err)
 	}
-	if err := db.Learn("web1:22", public1("ed1")); err != nil {
+	if err := db.Learn("web1:22", pub("ed1")); err != nil {
 		t.Errorf("learned again: %v", err)
 	}
-	if got := kind(db.Learn("web1:22", public1("ed2"))); got != "changed" {
+	if got := kind(db.Learn("web1:22", pub("ed2"))); got != "changed" {
 		t.Errorf("another key is %s, want changed", got)
 	}
 	if err := os.Remove(filepath.Join(folder, "known_hosts")); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Learn("web2:22", public1("ed2")); err != nil {
+	if err := db.Learn("web2:22", pub("ed2")); err != nil {
 		t.Fatalf("once it can be saved: %v", err)
 	}
-	if err := db.Check("web1:22", public1("ed1")); err != nil {
+	if err := db.Check("web1:22", pub("ed1")); err != nil {
 		t.Errorf("after the file was read anew: %v", err)
+	}
+}
+
+// TestLearnLocked has another program keep the lock.
+func TestLearnLocked(t *testing.T) {
+	path := write(t, "")
+	db, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := openLocked(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.hurry = true // as after a first wait
+	err = db.Learn("web1:22", pub("ed1"))
+	if e, ok := errors.AsType[*NotSavedError](err); !ok || !errors.Is(err, errLocked) || !strings.Contains(e.Error(), path) {
+		t.Fatalf("got %v, want a NotSavedError", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Learn("web2:22", pub("ed1")); err != nil {
+		t.Fatalf("once unlocked: %v", err)
+	}
+	if got, want := strings.Join(lines(t, path), ""), expand("web2 {ed1}\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -323,16 +350,16 @@ func TestLearnInMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, db := range []*DB{new(DB), null} {
-		if got := kind(db.Check("web1:22", public1("ed1"))); got != "unknown" {
+		if got := kind(db.Check("web1:22", pub("ed1"))); got != "unknown" {
 			t.Errorf("got %s, want unknown", got)
 		}
-		if err := db.Learn("web1:22", public1("ed1")); err != nil {
+		if err := db.Learn("web1:22", pub("ed1")); err != nil {
 			t.Fatal(err)
 		}
-		if got := kind(db.Check("web1:22", public1("ed1"))); got != "known" {
+		if got := kind(db.Check("web1:22", pub("ed1"))); got != "known" {
 			t.Errorf("after Learn: got %s, want known", got)
 		}
-		if err := db.Check("web1:22", public1("ed2")); kind(err) != "changed" || strings.Contains(err.Error(), "ssh-keygen") {
+		if err := db.Check("web1:22", pub("ed2")); kind(err) != "changed" || strings.Contains(err.Error(), "ssh-keygen") {
 			t.Errorf("got %v, want changed without advice on a file", err)
 		}
 	}
@@ -357,7 +384,7 @@ func TestLearnThroughLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = db.Learn("web1:22", public1("ed1"))
+		err = db.Learn("web1:22", pub("ed1"))
 		if wrote := len(lines(t, target)) == 1; wrote != c.ok || (err == nil) != c.ok {
 			t.Errorf("folder %o: wrote %t, error %v; want %t", c.mode, wrote, err, c.ok)
 		}
@@ -385,11 +412,11 @@ func TestLearnAtOnce(t *testing.T) {
 				if i%4 < 2 {
 					addr = fmt.Sprintf("web%d:22", i)
 				}
-				if err := db.Learn(addr, public1("ed1")); err != nil {
+				if err := db.Learn(addr, pub("ed1")); err != nil {
 					t.Errorf("%s: %v", addr, err)
 				}
 				db.Algorithms(addr)
-				if err := db.Check(addr, public1("ed1")); err != nil {
+				if err := db.Check(addr, pub("ed1")); err != nil {
 					t.Errorf("%s after Learn: %v", addr, err)
 				}
 			})
@@ -425,7 +452,7 @@ func TestLearnInProcesses(t *testing.T) {
 	}
 	const processes = 6
 	path := filepath.Join(t.TempDir(), "known_hosts")
-	key := authorized(public1("ed1"))
+	key := authorized(pub("ed1"))
 	var wg sync.WaitGroup
 	for i := range processes {
 		wg.Go(func() {

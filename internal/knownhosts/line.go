@@ -149,6 +149,9 @@ func cutMarker(s string) (Marker, string, error) {
 
 // parseKey decodes a key, whose type must be the one that the line names.
 func parseKey(name, text string) (ssh.PublicKey, error) {
+	if strings.ContainsAny(text, "\v\f") { // b64_pton leaves them out, as Go does \r
+		text = strings.NewReplacer("\v", "", "\f", "").Replace(text)
+	}
 	blob, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, errors.New("key is not base64")

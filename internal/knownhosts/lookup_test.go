@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // keygenFind returns the lines of a file that ssh-keygen -F finds for a name,
@@ -137,7 +139,7 @@ func TestHashedBySSHKeygen(t *testing.T) {
 		{"web1:22", "ed1", "known"}, {"web2:22", "ed1", "known"}, {"web2:22", "ed2", "changed"},
 		{"web1:2222", "rsa", "known"}, {"web3:22", "ed2", "revoked"}, {"web4:22", "ed2", "unknown"},
 	} {
-		if got := kind(db.Check(c.addr, public1(c.key))); got != c.want {
+		if got := kind(db.Check(c.addr, pub(c.key))); got != c.want {
 			t.Errorf("%s with %s: got %s, want %s", c.addr, c.key, got, c.want)
 		}
 	}
@@ -180,7 +182,7 @@ func TestOpenErrors(t *testing.T) {
 	folder := t.TempDir()
 	if db, err := Open(filepath.Join(folder, "missing"), write(t, "web1 {ed1}\n")); err != nil {
 		t.Errorf("missing file: %v", err)
-	} else if err := db.Check("web1:22", public1("ed1")); err != nil {
+	} else if err := db.Check("web1:22", pub("ed1")); err != nil {
 		t.Errorf("second file: %v", err)
 	}
 	if _, err := Open(folder); err == nil || !strings.Contains(err.Error(), folder) {
@@ -217,14 +219,51 @@ func TestSeveralFiles(t *testing.T) {
 		{"web1:22", "ed1", "known"}, {"web1:22", "rsa", "known"}, {"web1:22", "ed3", "revoked"},
 		{"web2:22", "ed2", "known"}, {"web2:22", "ed1", "changed"}, {"web3:22", "ed1", "unknown"},
 	} {
-		if got := kind(db.Check(c.addr, public1(c.key))); got != c.want {
+		if got := kind(db.Check(c.addr, pub(c.key))); got != c.want {
 			t.Errorf("%s with %s: got %s, want %s", c.addr, c.key, got, c.want)
 		}
 	}
-	if err := db.Learn("web3:22", public1("ed1")); err != nil {
+	if err := db.Learn("web3:22", pub("ed1")); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(lines(t, user)); got != 2 {
 		t.Errorf("the first file has %d lines after Learn, want 2", got)
 	}
+}
+
+// TestGeneratedAgainstSSHKeygen puts lines together from good and bad parts.
+func TestGeneratedAgainstSSHKeygen(t *testing.T) {
+	program(t, "ssh-keygen")
+	path := filepath.Join(t.TempDir(), "known_hosts")
+	parts := [][]string{
+		{"", "", "", "", " ", "\t", "@revoked ", "@cert-authority ", "@revoked  ", "@ ", "# ", "@revoked @revoked ", "@x "},
+		{
+			"web1", "WEB1", "web*", "!web1,*", "*,!web2", "web2,web1", "[web1]:22", "", ",", "?eb1", "**1", "|1|", "|1|x|y", "#web1", "\r", "web1\r",
+			"{web1}", "{web1}", "{web1},", "{web1}=", "@web1", "\"web1\"", "wéb1", "\u00a0web1", "w?b1,*!",
+		},
+		{" ", " ", " ", "\t", "  ", " \t", "", "\u00a0", "\v", " #"},
+		{"ssh-ed25519", "ssh-ed25519", "ssh-ed25519", "ssh-rsa", "rsa-sha2-512", "ecdsa-sha2-nistp256", "ssh-dss", "1024", "", "ED25519", "ssh-ed25519-cert-v01@openssh.com"},
+		{" ", " ", " ", "\t", "  ", ""},
+		{"{ed1 blob}", "{ed1 blob}", "{ed1 blob}", "{rsa blob}", "{ecdsa blob}", "{ed1 blob}=", "{ed1 blob}#", "{ed1 blob}A", "AAAA", "", "35 1234", "#{ed1 blob}"},
+		{"", "", "", "\r", " ", " comment", "\tcomment # x\r", "\v"},
+		{"\n", "\n", "\n", "\n", "\r\n", "\n\n", "\r"},
+	}
+	rapid.Check(t, func(t1 *rapid.T) {
+		var text strings.Builder
+		for range rapid.IntRange(1, 30).Draw(t1, "lines") {
+			for _, choices := range parts {
+				text.WriteString(rapid.SampledFrom(choices).Draw(t1, "part"))
+			}
+		}
+		if err := os.WriteFile(path, []byte(expandLookup(text.String())), 0o600); err != nil {
+			t1.Fatal(err)
+		}
+		db, err := Open(path)
+		if err != nil {
+			t1.Fatal(err)
+		}
+		if got, want := ourFind(db, "web1"), keygenFind(t, path, "web1"); !slices.Equal(got, want) {
+			t1.Errorf("got lines %v, ssh-keygen -F has %v", got, want)
+		}
+	})
 }

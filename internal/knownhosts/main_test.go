@@ -81,7 +81,7 @@ var testKeys = sync.OnceValue(func() map[string]testKey {
 	return keys
 })
 
-func public1(name string) ssh.PublicKey { return testKeys()[name].PublicKey() }
+func pub(name string) ssh.PublicKey { return testKeys()[name].PublicKey() }
 
 // expand replaces {name} by the key of that name, as a line has it.
 func expand(text string) string {
@@ -95,7 +95,7 @@ func expand(text string) string {
 func certificate(t testing.TB, key, ca string, change func(*ssh.Certificate)) *ssh.Certificate {
 	t.Helper()
 	cert := &ssh.Certificate{
-		Key: public1(key), CertType: ssh.HostCert, KeyId: "host of a test", Serial: 7,
+		Key: pub(key), CertType: ssh.HostCert, KeyId: "host of a test", Serial: 7,
 		ValidPrincipals: []string{"web1"}, ValidBefore: ssh.CertTimeInfinity,
 	}
 	if change != nil {

@@ -118,7 +118,7 @@ func TestAgainstModel(t *testing.T) {
 		m := newModel(written)
 		for range rapid.IntRange(1, 12).Draw(t, "questions") {
 			addr := rapid.SampledFrom([]string{"a:22", "b:22", "c:22", "A:2222", "b:2222"}).Draw(t, "addr")
-			key := public1(rapid.SampledFrom(keys).Draw(t, "asked"))
+			key := pub(rapid.SampledFrom(keys).Draw(t, "asked"))
 			n := parseAddr(addr)
 			switch rapid.IntRange(0, 3).Draw(t, "question") {
 			case 0:

@@ -129,7 +129,7 @@ func (c *certOf) make(t *testing.T, key string) *ssh.Certificate {
 func TestCheck(t *testing.T) {
 	for _, c := range sshCases {
 		t.Run(c.name, func(t *testing.T) {
-			key := ssh.PublicKey(public1(keyName(c.key)))
+			key := ssh.PublicKey(pub(keyName(c.key)))
 			if cert := c.cert.make(t, keyName(c.key)); cert != nil {
 				key = cert
 			}

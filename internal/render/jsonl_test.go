@@ -103,9 +103,17 @@ func TestJSONLExact(t *testing.T) {
 	for b := range 256 {
 		all = append(all, byte(b))
 	}
-	for _, data := range []string{
+	tests := []string{
 		"", "plain", string(all), string(all[:128]), "é\u0085\u009b\u200e\u2029\u202e\u2066\U0001f600\ufffd", "\xe2\x82", "a\xffb",
-	} {
+	}
+	for b := range 256 {
+		for at := range 17 { // eight bytes are looked at together
+			text := bytes.Repeat([]byte{'x'}, 17)
+			text[at] = byte(b)
+			tests = append(tests, string(text))
+		}
+	}
+	for _, data := range tests {
 		var out bytes.Buffer
 		j := &render.JSONL{W: &out}
 		j.Lines([]render.Line{{Host: "h", Text: data}})

@@ -75,13 +75,14 @@ func appendHex(dst []byte, s string) []byte {
 	return dst
 }
 
+const (
+	ones = 0x0101010101010101 // one in each byte of a word
+	high = 0x80 * ones
+)
+
 // plainLen returns how many bytes at the start of s are printable ASCII or
 // tabs. Nearly all output is just that, so it looks at eight bytes at a time.
 func plainLen(s string) int {
-	const (
-		ones = 0x0101010101010101
-		high = 0x80 * ones
-	)
 	i := 0
 	for len(s)-i >= 8 {
 		x := word(s[i : i+8])

@@ -130,7 +130,8 @@ func (j *JSONL) stages(all []Stage) {
 	j.key("ms")
 	j.buf = append(j.buf, '{')
 	for _, s := range all {
-		j.number(s.Name, s.Took.Round(time.Millisecond).Milliseconds())
+		j.buf = append(appendJSON(j.buf, s.Name), ':')
+		j.raw(strconv.FormatInt(s.Took.Round(time.Millisecond).Milliseconds(), 10))
 	}
 	j.closeInner()
 }
@@ -200,9 +201,11 @@ func (j *JSONL) closeInner() {
 	j.buf = append(j.buf, '}', ',')
 }
 
+// key writes a name that needs no escaping.
 func (j *JSONL) key(name string) {
-	j.buf = appendJSON(j.buf, name)
-	j.buf = append(j.buf, ':')
+	j.buf = append(j.buf, '"')
+	j.buf = append(j.buf, name...)
+	j.buf = append(j.buf, '"', ':')
 }
 
 func (j *JSONL) raw(value string) {

@@ -57,6 +57,10 @@ type Command struct {
 	// Encoding is the encoding of the command line and of the output's
 	// lines; nil means UTF-8. See [Encoding].
 	Encoding encoding.Encoding
+	// Timeout bounds the command on each host, from its start; one that takes
+	// longer is ended as KillAfter says and fails with [KindTimeout]. 0 means
+	// no bound.
+	Timeout time.Duration
 	// KillAfter is how long a command that is to end has after a TERM
 	// signal until KILL; 0 means 1 s. Negative means that it is only let go
 	// of, without any signal.

@@ -189,10 +189,25 @@ func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, 
 	}
 	p.began = time.Now()
 	p.startTook = p.began.Sub(began)
+	p.limit(cmd.Timeout)
 	c.peer.keep()
 	p.run(cmd, token, out)
 	return p, nil
 }
+
+// limit ends the command's life after d.
+func (p *Proc) limit(d time.Duration) {
+	if d > 0 {
+		life, cancel := context.WithTimeoutCause(p.life, d, &overtimeError{d})
+		p.life, p.cleanup = life, append(p.cleanup, cancel)
+	}
+}
+
+// overtimeError is the cause of the end of a command that ran for too long.
+type overtimeError struct{ limit time.Duration }
+
+func (e *overtimeError) Error() string        { return "timed out after " + e.limit.String() }
+func (e *overtimeError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // lineError is a command line that could not be made for the host, or for
 // another one of the run.

@@ -207,7 +207,18 @@ func TestLoadCipherDamaged(t *testing.T) {
 	}
 }
 
+// needOpenSSL3 leaves the test out where openssl is another program, as the
+// LibreSSL of macOS, which has not all the options.
+func needOpenSSL3(t *testing.T) {
+	t.Helper()
+	version := string(tool(t, "openssl", "version"))
+	if !strings.HasPrefix(version, "OpenSSL 3.") {
+		opensshtest.Need(t, "OpenSSL 3 instead of "+strings.TrimSpace(version))
+	}
+}
+
 func TestLoadOpenSSL(t *testing.T) {
+	needOpenSSL3(t)
 	folder := t.TempDir()
 	path := func(name string) string { return filepath.Join(folder, name) }
 	tool(t, "openssl", "genrsa", "-traditional", "-out", path("rsa"), "2048")

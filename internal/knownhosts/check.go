@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -157,6 +156,6 @@ func (c *checking) unknown(key keyID) error {
 		e.Files = append(e.Files, f.path)
 	}
 	same := c.x.byKey[key]
-	e.SameKey = keysOf(slices.Clone(same[:min(len(same), maxSameKey)]))
+	e.SameKey = keysOf(same[:min(len(same), maxSameKey)])
 	return e
 }

@@ -111,7 +111,7 @@ func TestLoadFormats(t *testing.T) {
 			if name == "ed25519" && format != "RFC4716" {
 				continue // ssh-keygen knows that one form only
 			}
-			args := append(args, "-m", format)
+			args := slices.Clip(slices.Concat(args, []string{"-m", format})) // two add to it at once
 			t.Run(name+"/"+format, func(t *testing.T) {
 				t.Parallel()
 				checkKey(t, keygen(t, append(args, "-N", "")...), nil)

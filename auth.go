@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 
@@ -26,7 +28,7 @@ type Auth struct {
 	// id tells the same Auth made twice from another one; comparable.
 	id any
 	// load returns the keys of kinds that have keys.
-	load func(ctx context.Context, c *Client, passphrase passphraseFunc) ([]ssh.Signer, error)
+	load func(ctx context.Context, c *Client) ([]heldKey, error)
 	// secret answers for Password.
 	secret string
 	ask    func(context.Context, Question) (string, error)
@@ -40,8 +42,6 @@ const (
 	authPassword
 	authAsk
 )
-
-type passphraseFunc func(ctx context.Context, path string, attempt int) (string, error)
 
 // String names the way to log in, without any secret.
 func (a Auth) String() string {
@@ -65,8 +65,13 @@ func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
 // a host, over all its Auth.
 func Agent() Auth {
 	return Auth{kind: authKeys, name: "agent", id: "agent",
-		load: func(ctx context.Context, c *Client, _ passphraseFunc) ([]ssh.Signer, error) {
-			return c.agentSigners(ctx)
+		load: func(ctx context.Context, c *Client) ([]heldKey, error) {
+			agent, err := c.agent()
+			if err != nil {
+				return nil, err
+			}
+			signers, err := agent.Signers(ctx)
+			return heldKeys(signers, nil), err
 		}}
 }
 
@@ -79,25 +84,28 @@ func Agent() Auth {
 func KeyFile(path string, passphrase ...string) Auth {
 	pass := strings.Join(passphrase, "")
 	return Auth{kind: authKeys, name: "key " + path, id: [3]string{"file", path, pass},
-		load: func(ctx context.Context, c *Client, ask passphraseFunc) ([]ssh.Signer, error) {
+		load: func(context.Context, *Client) ([]heldKey, error) {
 			file, err := expandHome(path)
 			if err != nil {
 				return nil, err
 			}
-			return keyfile.LoadAll(file, passphraseFor(ctx, path, pass, ask))
+			asker := newAsker(path, pass)
+			signers, err := keyfile.LazyAll(file, asker.passphrase)
+			return heldKeys(signers, asker), err
 		}}
 }
 
-// KeyBytes is [KeyFile] for a private key in memory.
+// KeyBytes is [KeyFile] for a private key in memory, whose passphrase is not
+// asked for.
 func KeyBytes(pem []byte, passphrase ...string) Auth {
 	pass := strings.Join(passphrase, "")
 	return Auth{kind: authKeys, name: "key in memory", id: [2]any{sha256.Sum256(pem), pass},
-		load: func(ctx context.Context, c *Client, ask passphraseFunc) ([]ssh.Signer, error) {
-			s, err := keyfile.Parse(pem, passphraseFor(ctx, "key in memory", pass, ask))
+		load: func(context.Context, *Client) ([]heldKey, error) {
+			s, err := keyfile.Parse(pem, newAsker("", pass).passphrase)
 			if err != nil {
 				return nil, err
 			}
-			return []ssh.Signer{s}, nil
+			return heldKeys([]ssh.Signer{s}, nil), nil
 		}}
 }
 
@@ -106,8 +114,8 @@ func KeyBytes(pem []byte, passphrase ...string) Auth {
 // use.
 func Key(s ssh.Signer) Auth {
 	return Auth{kind: authKeys, name: "key " + ssh.FingerprintSHA256(s.PublicKey()), id: [2]string{"key", string(s.PublicKey().Marshal())},
-		load: func(context.Context, *Client, passphraseFunc) ([]ssh.Signer, error) {
-			return []ssh.Signer{s}, nil
+		load: func(context.Context, *Client) ([]heldKey, error) {
+			return heldKeys([]ssh.Signer{s}, nil), nil
 		}}
 }
 
@@ -149,22 +157,82 @@ func Ask(answer func(context.Context, Question) (string, error)) Auth {
 	return Auth{kind: authAsk, name: "ask", id: &answer, ask: answer}
 }
 
-func passphraseFor(ctx context.Context, path, given string, ask passphraseFunc) func(int) ([]byte, error) {
-	if given != "" {
-		return func(attempt int) ([]byte, error) {
-			if attempt > 1 {
-				return nil, errors.New("wrong passphrase")
-			}
-			return []byte(given), nil
-		}
+// heldKey is a key that is loaded, or will be when a server wants it.
+type heldKey struct {
+	ssh.Signer
+	asker *asker
+}
+
+func heldKeys(signers []ssh.Signer, a *asker) []heldKey {
+	var keys []heldKey
+	for _, s := range signers {
+		keys = append(keys, heldKey{s, a})
 	}
-	if ask == nil {
-		return nil
+	return keys
+}
+
+// asker gets the passphrase of one key file, for the login that wants it first.
+type asker struct {
+	path  string
+	given string
+	open  atomic.Bool   // nothing will be asked any more
+	turn  chan struct{} // holds one token: who has it may be asked
+	who   *login        // whoever has the turn
+}
+
+func newAsker(path, given string) *asker {
+	a := &asker{path: path, given: given, turn: make(chan struct{}, 1)}
+	a.turn <- struct{}{}
+	return a
+}
+
+// passphrase is the [keyfile.Passphrase].
+func (a *asker) passphrase(attempt int) ([]byte, error) {
+	if a.given != "" && attempt == 1 {
+		return []byte(a.given), nil
 	}
-	return func(attempt int) ([]byte, error) {
-		s, err := ask(ctx, path, attempt)
-		return []byte(s), err
+	if a.given != "" || a.who == nil {
+		return nil, nil
 	}
+	s, err := a.who.askPassphrase(a.path, attempt)
+	return []byte(s), err
+}
+
+// offer is a key as one login offers it: what goes wrong is noted there.
+type offer struct {
+	ssh.MultiAlgorithmSigner
+	asker *asker
+	login *login
+}
+
+func (o *offer) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return o.SignWithAlgorithm(rand, data, "")
+}
+
+func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	sig, err := o.sign(rand, data, algorithm)
+	if err != nil {
+		o.login.problems = append(o.login.problems, err)
+	}
+	return sig, err
+}
+
+func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	a := o.asker
+	if a == nil || a.open.Load() {
+		return o.MultiAlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	}
+	o.login.waits.pause() // a person may be asked, for us or for another host
+	defer o.login.waits.resume()
+	select {
+	case <-o.login.ctx.Done():
+		return nil, context.Cause(o.login.ctx)
+	case <-a.turn:
+	}
+	defer func() { a.turn <- struct{}{} }()
+	a.who = o.login
+	defer func() { a.who = nil; a.open.Store(true) }()
+	return o.MultiAlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
 }
 
 // maxOffers is how many keys a connection offers. sshd ends a connection after
@@ -183,7 +251,7 @@ type login struct {
 	user   string
 	waits  *budget // stopped while a person types
 
-	keys      map[int][]ssh.Signer // loaded and not yet offered, by place in host.Auth
+	keys      map[int][]heldKey // loaded and not yet offered, by place in host.Auth
 	done      map[int]bool
 	offered   map[string]bool
 	answers   int
@@ -196,7 +264,7 @@ type login struct {
 
 func newLogin(ctx context.Context, c *Client, h Host, user string, waits *budget) *login {
 	return &login{ctx: ctx, client: c, host: h, user: user, waits: waits,
-		keys: map[int][]ssh.Signer{}, done: map[int]bool{}, offered: map[string]bool{}, last: "none"}
+		keys: map[int][]heldKey{}, done: map[int]bool{}, offered: map[string]bool{}, last: "none"}
 }
 
 // next is the [ssh.ClientAuthCallback]: the first way in the host's order that
@@ -236,9 +304,7 @@ func (l *login) may(method string) bool { return slices.Contains(l.allowed, meth
 // so that after a partial success the others are still to be had.
 func (l *login) key(i int, a Auth) ssh.AuthMethod {
 	if _, ok := l.keys[i]; !ok {
-		l.waits.pause() // another host's turn to ask for the same passphrase
-		signers, err := l.client.loadKeys(l.ctx, a, l.passphrase())
-		l.waits.resume()
+		signers, err := l.client.keys.load(l.ctx, a, func() ([]heldKey, error) { return a.load(l.ctx, l.client) })
 		if err != nil {
 			l.problems = append(l.problems, fmt.Errorf("%s: %w", a, err))
 		}
@@ -258,27 +324,28 @@ func (l *login) key(i int, a Auth) ssh.AuthMethod {
 		l.keys[i] = l.keys[i][1:]
 		l.offered[blob] = true
 		l.last = "publickey"
-		return ssh.PublicKeys(s)
+		return ssh.PublicKeys(l.offer(s))
 	}
 	l.done[i] = true
 	return nil
 }
 
-// passphrase returns the function that asks for passphrases, nil where the
-// host has no Ask.
-func (l *login) passphrase() passphraseFunc {
+func (l *login) offer(k heldKey) ssh.Signer {
+	if m, ok := k.Signer.(ssh.MultiAlgorithmSigner); ok {
+		return &offer{m, k.asker, l}
+	}
+	return k.Signer
+}
+
+// askPassphrase asks the first Ask of the host, if it has one.
+func (l *login) askPassphrase(path string, attempt int) (string, error) {
 	for _, a := range l.host.Auth {
 		if a.kind == authAsk {
-			return func(ctx context.Context, path string, attempt int) (string, error) {
-				if attempt > maxAnswers {
-					return "", errors.New("wrong passphrase")
-				}
-				return l.question(a, Question{Kind: AskPassphrase, Path: path, Attempt: attempt,
-					Prompt: "Passphrase for " + path + ": "})
-			}
+			return l.question(a, Question{Kind: AskPassphrase, Path: path, Attempt: attempt,
+				Prompt: "Passphrase for " + path + ": "})
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // question asks a person, whose time does not count.
@@ -436,13 +503,13 @@ type keyCache struct {
 type loadedKey struct {
 	turn    chan struct{} // holds one token: who has it may load
 	loaded  bool
-	signers []ssh.Signer
+	signers []heldKey
 	err     error
 }
 
 // load returns the keys of a, loading them if nobody did. What a caller's own
 // end cut short is not remembered.
-func (k *keyCache) load(ctx context.Context, a Auth, load func() ([]ssh.Signer, error)) ([]ssh.Signer, error) {
+func (k *keyCache) load(ctx context.Context, a Auth, load func() ([]heldKey, error)) ([]heldKey, error) {
 	k.mu.Lock()
 	if k.keys == nil {
 		k.keys = map[any]*loadedKey{}

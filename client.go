@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/shoal-ssh/shoal/internal/sshagent"
 )
 
@@ -59,7 +57,7 @@ type Client struct {
 	keys  keyCache
 	known KnownHosts
 	self  func() (string, error) // the current user's name
-	agent func() *sshagent.Agent
+	agent func() (*sshagent.Client, error)
 	auth  []Auth // of hosts that name none
 	// buffers holds *[]byte of largeBuffer bytes.
 	buffers sync.Pool
@@ -74,7 +72,7 @@ func (c *Client) setup() {
 		c.limit = newLimits(orDefault(c.Handshakes, DefaultHandshakes), orDefault(c.PerAddress, DefaultPerAddress))
 		c.cache.init(orDefault(c.MaxIdle, DefaultMaxIdle))
 		c.self = sync.OnceValues(func() (string, error) { return Host{}.login() })
-		c.agent = sync.OnceValue(sshagent.FromEnv)
+		c.agent = sync.OnceValues(func() (*sshagent.Client, error) { return sshagent.FromEnv(sshagent.Options{}) })
 		c.auth = defaultAuth()
 		if c.Log == nil {
 			c.Log = slog.New(slog.DiscardHandler)
@@ -156,19 +154,10 @@ func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 func (c *Client) Close() error {
 	c.setup()
 	c.cache.close()
-	if a := c.agent; a != nil {
-		return a().Close()
+	if a, err := c.agent(); err == nil {
+		a.Close()
 	}
 	return nil
-}
-
-// agentSigners returns the keys of the user's agent.
-func (c *Client) agentSigners(ctx context.Context) ([]ssh.Signer, error) {
-	return c.agent().Signers(ctx)
-}
-
-func (c *Client) loadKeys(ctx context.Context, a Auth, ask passphraseFunc) ([]ssh.Signer, error) {
-	return c.keys.load(ctx, a, func() ([]ssh.Signer, error) { return a.load(ctx, c, ask) })
 }
 
 // Run runs the command on every host and yields each host's outcome as it

@@ -68,6 +68,9 @@ type KnownHosts struct {
 	db     *knownhosts.DB
 	err    error
 	asking sync.Mutex
+
+	mu      sync.Mutex
+	unsaved []error
 }
 
 // HostKeyQuestion is what [KnownHosts.Ask] answers.
@@ -86,17 +89,23 @@ func (k *KnownHosts) load() (*knownhosts.DB, error) {
 		if k.err == nil {
 			k.db, k.err = knownhosts.Open(files...)
 		}
+		if k.err == nil {
+			k.db.Hash, k.db.Comment = k.Hash, "learned by shoal"
+		}
 	})
 	return k.db, k.err
 }
 
-// Warnings returns what was wrong with lines of the files, which are left out.
+// Warnings returns what was wrong with lines of the files, which are left out,
+// and which keys were accepted but could not be stored.
 func (k *KnownHosts) Warnings() []error {
 	db, err := k.load()
 	if err != nil {
 		return []error{err}
 	}
-	return db.Warnings()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append(db.Warnings(), k.unsaved...)
 }
 
 // Algorithms implements [HostKeys]: those of known keys come first.
@@ -134,7 +143,7 @@ func (k *KnownHosts) Check(ctx context.Context, addr string, key ssh.PublicKey) 
 	if k.Mode == AskHostKeys {
 		return k.ask(ctx, db, addr, key, unknown)
 	}
-	return db.Learn(addr, key)
+	return k.learn(db, addr, key)
 }
 
 func (k *KnownHosts) ask(ctx context.Context, db *knownhosts.DB, addr string, key ssh.PublicKey, unknown error) error {
@@ -156,7 +165,19 @@ func (k *KnownHosts) ask(ctx context.Context, db *knownhosts.DB, addr string, ke
 	if !yes {
 		return unknown
 	}
-	return db.Learn(addr, key)
+	return k.learn(db, addr, key)
+}
+
+// learn stores a key. One that cannot be stored is good for this run.
+func (k *KnownHosts) learn(db *knownhosts.DB, addr string, key ssh.PublicKey) error {
+	err := db.Learn(addr, key)
+	if _, ok := errors.AsType[*knownhosts.NotSavedError](err); !ok {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unsaved = append(k.unsaved, err)
+	return nil
 }
 
 // PinnedHostKeys accepts exactly these keys, for every host it is given to.

@@ -1,0 +1,130 @@
+package shoal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-ssh/shoal"
+)
+
+// unique is a sleep time that no other process of the machine has, to find a
+// remote sleep in the process list.
+func uniqueSleep() string { return fmt.Sprintf("1000.%d", time.Now().UnixNano()%1e9) }
+
+// running reports whether a process with these words in its arguments runs.
+func running(t *testing.T, words string) bool {
+	t.Helper()
+	out, err := exec.Command("ps", "-A", "-o", "args=").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(strings.Split(string(out), "\n"), func(l string) bool {
+		return strings.Contains(l, words) && !strings.Contains(l, "ps -A")
+	})
+}
+
+// A deadline ends the remote process and says so, also where sshd refuses
+// signals, as it does to root.
+func TestDeadlineEndsRemoteProcess(t *testing.T) {
+	for _, pty := range []*shoal.PTY{nil, {}} {
+		t.Run(fmt.Sprint("pty=", pty != nil), func(t *testing.T) {
+			c, h, _ := openssh(t)
+			conn, err := c.Conn(testContext(t), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithCancel(testContext(t))
+			sleep := uniqueSleep()
+			p, err := conn.Start(ctx, shoal.Command{Line: "echo begun; sleep " + sleep + "; echo after", PTY: pty})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line, err := range p.Stdout.Lines(testContext(t)) {
+				if line != "begun" || err != nil {
+					t.Fatalf("got %q, %v", line, err)
+				}
+				break
+			}
+			if !running(t, "sleep "+sleep) {
+				t.Fatal("the remote process does not run")
+			}
+			cancel()
+			err = p.Wait(testContext(t))
+			he, ok := errors.AsType[*shoal.HostError](err)
+			if !ok || he.Kind != shoal.KindCancelled || he.MayRun {
+				t.Errorf("got %v, want cancelled, its end seen", err)
+			}
+			if running(t, "sleep "+sleep) {
+				t.Error("the remote process still runs")
+			}
+		})
+	}
+}
+
+// 13 commands at once over a server that allows ten sessions on a connection.
+func TestMaxSessions(t *testing.T) {
+	for _, limit := range []int{1, 2, 10} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			c, h, _ := openssh(t, fmt.Sprintf("MaxSessions %d", limit))
+			conn, err := c.Conn(testContext(t), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			var procs []*shoal.Proc
+			for range 13 {
+				p, err := conn.Start(testContext(t), shoal.Command{Line: "read x; echo $x"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				procs = append(procs, p)
+			}
+			for i, p := range procs {
+				fmt.Fprintln(p.Stdin, i)
+			}
+			if err := shoal.Join(testContext(t), procs...); err != nil {
+				t.Fatal(err)
+			}
+			for i, p := range procs {
+				out, err := io.ReadAll(p.Stdout)
+				if got := strings.TrimSpace(string(out)); err != nil || got != fmt.Sprint(i) {
+					t.Errorf("proc %d: got %q, %v", i, got, err)
+				}
+				if code, ok := p.ExitCode(); !ok || code != 0 {
+					t.Errorf("proc %d: exit %d, %v; %v", i, code, ok, p.Wait(testContext(t)))
+				}
+			}
+		})
+	}
+}
+
+// The exit status is there as soon as the output ends, three hundred times.
+func TestExitCodeRepeated(t *testing.T) {
+	c, h, _ := openssh(t)
+	conn, err := c.Conn(testContext(t), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 300 {
+		p, err := conn.Start(testContext(t), shoal.Command{Line: "echo x; exit 7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := io.ReadAll(p.Stdout); string(out) != "x\n" || err != nil {
+			t.Fatalf("got %q, %v", out, err)
+		}
+		err = p.Wait(testContext(t))
+		if e, ok := errors.AsType[*shoal.ExitError](err); !ok || e.Code != 7 {
+			t.Fatalf("got %v, want exit status 7", err)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package shoal_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "github.com/shoal-ssh/shoal"
+	crypto = "golang.org/x/crypto/ssh"
+)
+
+// What each package must not depend on, so that arrows only go down: see
+// ARCHITECTURE.md. A package stands for those below it.
+var forbidden = map[string][]string{
+	"":                     {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", module + "/hostlist", module + "/sshtest", module + "/cmd", module + "/internal/render"},
+	"/hostlist":            {module, "net", crypto},
+	"/sshtest":             {module, "testing"},
+	"/internal/codec":      {module, "net", crypto},
+	"/internal/keyfile":    {module},
+	"/internal/knownhosts": {module},
+	"/internal/lines":      {module, "net", crypto},
+	"/internal/printf":     {module, "net", crypto},
+	"/internal/render":     {module, "net", "flag", crypto},
+	"/internal/shell":      {module, "net", crypto},
+	"/internal/spool":      {module, "net", crypto},
+	"/internal/sshagent":   {module},
+	"/cmd/shoal":           {},
+}
+
+// allowed are exceptions: packages of the module that a package may use.
+var allowed = map[string][]string{
+	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "shell", "spool", "sshagent"},
+	"/internal/render": {"hostlist"},
+	"/internal/printf": {"shell"},
+}
+
+func TestImportDirection(t *testing.T) {
+	for pkg, rules := range forbidden {
+		t.Run(module+pkg, func(t *testing.T) {
+			out, err := exec.Command("go", "list", "-deps", module+pkg).CombinedOutput()
+			if err != nil {
+				t.Fatalf("go list: %v\n%s", err, out)
+			}
+			for dep := range strings.Lines(string(out)) {
+				dep = strings.TrimSpace(dep)
+				if dep == module+pkg || isAllowed(pkg, dep) {
+					continue
+				}
+				for _, rule := range rules {
+					// "net" is the package; a module's path is all of it.
+					if dep == rule || strings.Contains(rule, ".") && strings.HasPrefix(dep, rule+"/") {
+						t.Errorf("depends on %s, must not on %s", dep, rule)
+					}
+				}
+			}
+		})
+	}
+}
+
+func isAllowed(pkg, dep string) bool {
+	for _, name := range allowed[pkg] {
+		if dep == module+"/internal/"+name || dep == module+"/"+name {
+			return true
+		}
+	}
+	return false
+}
+
+// The command reaches x/crypto/ssh only through the library.
+func TestCommandImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, module+"/cmd/shoal").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for dep := range strings.Lines(string(out)) {
+		if strings.HasPrefix(dep, crypto) {
+			t.Errorf("imports %s", strings.TrimSpace(dep))
+		}
+	}
+}

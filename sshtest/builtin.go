@@ -51,7 +51,7 @@ func Builtin(ctx context.Context, s *Session) ExitStatus {
 type shell struct {
 	ctx      context.Context
 	session  *Session
-	in       *bufio.Reader
+	in       io.Reader
 	out, err io.Writer
 	last     uint32 // exit status of the last command
 	ended    *ExitStatus
@@ -59,8 +59,7 @@ type shell struct {
 }
 
 func newShell(ctx context.Context, s *Session) *shell {
-	sh := &shell{ctx: ctx, session: s, out: s.Stdout, err: s.Stderr}
-	sh.in = bufio.NewReader(s.Stdin)
+	sh := &shell{ctx: ctx, session: s, in: s.Stdin, out: s.Stdout, err: s.Stderr}
 	if s.PTY != nil {
 		sh.window = s.PTY.Window
 		sh.out = crlfWriter{s.Stdout}
@@ -84,11 +83,13 @@ func (sh *shell) main(s *Session) ExitStatus {
 // interact reads command lines from stdin until EOF or exit.
 func (sh *shell) interact() {
 	pty := sh.session.PTY != nil
+	in := bufio.NewReader(sh.in)
+	sh.in = in // commands read what comes after their line
 	for sh.ended == nil {
 		if pty {
 			io.WriteString(sh.out, "$ ")
 		}
-		line, err := sh.readLine(pty)
+		line, err := sh.readLine(in, pty)
 		sh.run(line)
 		if err != nil {
 			return
@@ -97,10 +98,10 @@ func (sh *shell) interact() {
 }
 
 // readLine takes one line; a terminal ends it with CR, and wants an echo.
-func (sh *shell) readLine(echo bool) (string, error) {
+func (sh *shell) readLine(in *bufio.Reader, echo bool) (string, error) {
 	var line []byte
 	for {
-		c, err := sh.in.ReadByte()
+		c, err := in.ReadByte()
 		switch {
 		case err != nil:
 			return string(line), err

@@ -259,9 +259,9 @@ func seq(sh *shell, args []string, out io.Writer) uint32 {
 const chunk = 256 << 10
 
 func yes(sh *shell, args []string, out io.Writer) uint32 {
-	lines := int64(1) << 62
+	lines := int64(1) << 61
 	if len(args) > 0 {
-		n, err := strconv.ParseInt(args[0], 10, 62)
+		n, err := strconv.ParseInt(args[0], 10, 61)
 		if err != nil || n < 0 {
 			return usage(sh, "yes [LINES]")
 		}

@@ -17,7 +17,7 @@ const (
 	BannerLines    FaultKind = "banner-lines"    // other lines before the version line: N of them, default endless; then nothing
 	BannerPreamble FaultKind = "banner-preamble" // N other lines, default 1000, then a good host
 	BannerGiant    FaultKind = "banner-giant"    // a first line of N bytes, default 10 MiB; then FIN
-	BannerEscape   FaultKind = "banner-escape"   // terminal escapes in the version line, else good
+	BannerEscape   FaultKind = "banner-escape"   // terminal escapes in the version line, then nothing
 	BannerSSH1     FaultKind = "banner-ssh1"     // protocol version 1.5
 	Banner199      FaultKind = "banner-199"      // version 1.99 (RFC 4253 §5.1), else good
 	BannerSilent   FaultKind = "banner-silent"   // the version line, then nothing
@@ -45,7 +45,7 @@ const (
 	AuthFailAll     FaultKind = "auth-fail-all"     // every attempt fails
 	AuthNoneOK      FaultKind = "auth-none-ok"      // everybody is let in without proof, as DefaultUser
 	AuthKbdintLoop  FaultKind = "auth-kbdint-loop"  // keyboard-interactive asks for ever
-	AuthBannerFlood FaultKind = "auth-banner-flood" // N banners, default 100,000, then nothing
+	AuthBannerFlood FaultKind = "auth-banner-flood" // N banners of 900 bytes, default 20,000, then nothing
 	AuthBannerGiant FaultKind = "auth-banner-giant" // a banner of N bytes of terminal escapes, default 200,000, else good
 	AfterAuthClose  FaultKind = "after-auth-close"  // closes (FIN) after the login
 	AfterAuthReset  FaultKind = "after-auth-rst"    // resets after the login

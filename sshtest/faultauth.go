@@ -77,7 +77,7 @@ func askForever(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.
 
 // flood sends banners until the client leaves or there were enough.
 func (c *conn) flood(p ssh.ServerPreAuthConn) {
-	for range c.fault.count(100_000) {
+	for range c.fault.count(20_000) {
 		if p.SendAuthBanner(strings.Repeat("Welcome! ", 100)+"\n") != nil {
 			break
 		}

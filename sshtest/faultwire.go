@@ -47,6 +47,9 @@ func (c *conn) playEarly() (over bool) {
 	case BannerGiant:
 		fill(w, []byte("x"), c.fault.count(10<<20))
 		w.finish()
+	case BannerEscape:
+		w.say("SSH-2.0-\x1b[31mred\x1b[0m\a\r\n")
+		w.drain()
 	case BannerSSH1:
 		w.say("SSH-1.5-old\n")
 		w.drain()
@@ -154,8 +157,6 @@ func (w *wire) sleep(d time.Duration) bool {
 // packets are not encrypted.
 func (c *conn) playKex(sc *ssh.ServerConfig) {
 	switch c.fault.Kind {
-	case BannerEscape:
-		sc.ServerVersion = "SSH-2.0-\x1b[31mred\x1b[0m\a"
 	case Banner199:
 		sc.ServerVersion = "SSH-1.99-sshtest"
 	case KexNoMatch:

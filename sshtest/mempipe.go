@@ -260,20 +260,20 @@ func (c *pipeConn) CloseWrite() error {
 	return nil
 }
 
-func (c *pipeConn) close(peer error) {
+func (c *pipeConn) close(read, write error) {
 	c.once.Do(func() {
-		c.out.end(peer)
-		c.in.leave(syscall.EPIPE)
+		c.out.end(read)
+		c.in.leave(write)
 	})
 }
 
 func (c *pipeConn) Close() error {
-	c.close(io.EOF)
+	c.close(io.EOF, syscall.EPIPE)
 	return nil
 }
 
 // reset ends the connection as an RST does: the peer's next call fails.
-func (c *pipeConn) reset() { c.close(syscall.ECONNRESET) }
+func (c *pipeConn) reset() { c.close(syscall.ECONNRESET, syscall.ECONNRESET) }
 
 func (c *pipeConn) LocalAddr() net.Addr  { return c.local }
 func (c *pipeConn) RemoteAddr() net.Addr { return c.remote }

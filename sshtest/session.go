@@ -259,15 +259,16 @@ func (f *Fleet) acceptsEnv(name string) bool {
 
 func (s *Session) setPTY(payload []byte) bool {
 	var req struct {
-		Term   string
-		Window Window
-		Modes  string
+		Term                         string
+		Columns, Rows, Width, Height uint32
+		Modes                        []byte
 	}
 	if ssh.Unmarshal(payload, &req) != nil {
 		return false
 	}
-	s.PTY = &PTY{Term: req.Term, Window: req.Window, Modes: parseModes([]byte(req.Modes))}
-	s.event(Event{Kind: EventPTY, Detail: req.Term + " " + req.Window.String(), OK: true})
+	window := Window{req.Columns, req.Rows, req.Width, req.Height}
+	s.PTY = &PTY{Term: req.Term, Window: window, Modes: parseModes(req.Modes)}
+	s.event(Event{Kind: EventPTY, Detail: req.Term + " " + window.String(), OK: true})
 	return true
 }
 
@@ -276,12 +277,12 @@ func (s *Session) resize(payload []byte) bool {
 	if ssh.Unmarshal(payload, &w) != nil {
 		return false
 	}
-	s.event(Event{Kind: EventResize, Detail: w.String(), OK: true})
 	select {
 	case <-s.resizes: // an older size that nobody has seen
 	default:
 	}
 	s.resizes <- w
+	s.event(Event{Kind: EventResize, Detail: w.String(), OK: true})
 	return true
 }
 
@@ -290,13 +291,14 @@ func (s *Session) signal(payload []byte) bool {
 	if ssh.Unmarshal(payload, &sig) != nil {
 		return false
 	}
-	s.event(Event{Kind: EventSignal, Detail: sig.Name, OK: true})
+	ok := false
 	select {
 	case s.signals <- ssh.Signal(sig.Name):
-		return true
+		ok = true
 	default:
-		return false
 	}
+	s.event(Event{Kind: EventSignal, Detail: sig.Name, OK: ok})
+	return ok
 }
 
 // parseModes reads encoded terminal modes (RFC 4254 §8) as far as they are

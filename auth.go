@@ -534,9 +534,10 @@ func (k *keyCache) load(ctx context.Context, a Auth, load func() ([]heldKey, err
 	return e.signers, e.err
 }
 
-// defaultAuth is for hosts that name none: the agent, then the default identity
-// files that are there, in OpenSSH's order.
-func defaultAuth() []Auth {
+// DefaultAuth returns the ways to log in to hosts that name none: the agent, then
+// the default identity files that are there, in OpenSSH's order. Append an [Ask]
+// or a [Password] to have them tried before it.
+func DefaultAuth() []Auth {
 	auth := []Auth{Agent()}
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // errBudget is the cause of a context whose time budget ran out.
-var errBudget = errors.New("time budget used up")
+var errBudget = errors.New("timed out")
 
 // budget cancels a context when its time is used up. It can be set anew for
 // the next stage, and stopped while a person is asked. Safe for concurrent use.

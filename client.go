@@ -73,7 +73,7 @@ func (c *Client) setup() {
 		c.cache.init(orDefault(c.MaxIdle, DefaultMaxIdle))
 		c.self = sync.OnceValues(func() (string, error) { return Host{}.login() })
 		c.agent = sync.OnceValues(func() (*sshagent.Client, error) { return sshagent.FromEnv(sshagent.Options{}) })
-		c.auth = defaultAuth()
+		c.auth = DefaultAuth()
 		if c.Log == nil {
 			c.Log = slog.New(slog.DiscardHandler)
 		}

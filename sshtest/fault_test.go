@@ -92,6 +92,7 @@ func TestFaults(t *testing.T) {
 		kind   sshtest.FaultKind
 		stage  string // how far a plain client gets
 		err    string // part of its error, "any" for any, "" for none
+		n      int64  // Fault.N
 		hangs  bool   // whether it is stuck until it closes the connection itself
 		stdout string
 	}{
@@ -126,9 +127,9 @@ func TestFaults(t *testing.T) {
 		{kind: sshtest.AuthFailAll, stage: "login", err: "unable to authenticate"},
 		{kind: sshtest.AuthNoneOK, stage: "wait", stdout: "hello\n"},
 		{kind: sshtest.AuthKbdintLoop, stage: "login", err: "closed", hangs: true},
-		{kind: sshtest.AuthBannerFlood, stage: "login", err: "closed", hangs: true},
+		{kind: sshtest.AuthBannerFlood, n: 1000, stage: "login", err: "closed", hangs: true},
 		{kind: sshtest.AuthBannerGiant, stage: "wait", stdout: "hello\n"},
-		{kind: sshtest.AfterAuthClose, stage: "session", err: "EOF"},
+		{kind: sshtest.AfterAuthClose, stage: "session", err: "any"},
 		{kind: sshtest.AfterAuthReset, stage: "session", err: "any"},
 		{kind: sshtest.AfterAuthSilent, stage: "session", err: "unexpected packet", hangs: true},
 		{kind: sshtest.AfterAuthFreeze, stage: "session", err: "unexpected packet", hangs: true},
@@ -153,9 +154,9 @@ func TestFaults(t *testing.T) {
 		{kind: sshtest.ExecSignal, stage: "wait", err: "signal TERM", stdout: "hello\n"},
 		{kind: sshtest.ExecSignalUnknown, stage: "wait", err: "signal BOOM", stdout: "hello\n"},
 		{kind: sshtest.ExecSignalMalformed, stage: "wait", err: "unmarshal", stdout: "hello\n"},
-		{kind: sshtest.ExecExtFlood, stage: "wait", stdout: "hello\n"},
+		{kind: sshtest.ExecExtFlood, n: 5 << 20, stage: "wait", stdout: "hello\n"},
 		{kind: sshtest.ExecInfinite, stage: "wait", err: noStatus, stdout: "all work"},
-		{kind: sshtest.ExecNoNewline, stage: "wait", err: noStatus, stdout: "xxxxxxxx"},
+		{kind: sshtest.ExecNoNewline, n: 2 << 20, stage: "wait", err: noStatus, stdout: "xxxxxxxx"},
 		{kind: sshtest.ExecResetMid, stage: "wait", err: noStatus, stdout: "hello\n"},
 		{kind: sshtest.ExecCloseMid, stage: "wait", err: noStatus, stdout: "hello\n"},
 		{kind: sshtest.ExecFreezeMid, stage: "wait", err: noStatus, stdout: "hello\n", hangs: true},
@@ -166,7 +167,7 @@ func TestFaults(t *testing.T) {
 	for _, test := range tests {
 		covered = append(covered, test.kind)
 		t.Run(string(test.kind), func(t *testing.T) {
-			cfg := faulty(sshtest.Fault{Kind: test.kind})
+			cfg := faulty(sshtest.Fault{Kind: test.kind, N: test.n})
 			auth := []ssh.AuthMethod(nil)
 			if test.kind == sshtest.AuthKbdintLoop {
 				cfg.Users = []sshtest.User{{Name: sshtest.DefaultUser, Interactive: [][]sshtest.Prompt{{{Text: "OTP: ", Answer: "1"}}}}}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/shoal-ssh/shoal/internal/render"
+)
+
+// app is what the commands have from the process.
+type app struct {
+	stdin          io.Reader // nil where there is none
+	stdout, stderr io.Writer
+}
+
+// run is the program. It returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	defer func() {
+		if v := recover(); v != nil {
+			a.say(fmt.Sprintf("internal error: %v", v), "please report it, with the lines below")
+			fmt.Fprintf(stderr, "%s", debug.Stack())
+			code = exitInternal
+		}
+	}()
+	tuneGC()
+	root := a.rootCommand()
+	root.SetArgs(withRun(args))
+	return a.finish(root.ExecuteContext(ctx))
+}
+
+// finish says what went wrong, unless that was said before, and returns the
+// exit code.
+func (a *app) finish(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if e, ok := errors.AsType[*codeError](err); ok {
+		return e.code
+	}
+	if e, ok := errors.AsType[*signalError](err); ok {
+		return e.code()
+	}
+	if e, ok := errors.AsType[*noHostsError](err); ok {
+		a.say(e.Error(), e.hint)
+		return exitNoHosts
+	}
+	if e, ok := errors.AsType[*usageError](err); ok {
+		a.say(e.what, e.where, cmp.Or(e.hint, "shoal help says how it goes"))
+		return exitUsage
+	}
+	a.say(err.Error())
+	return exitInternal
+}
+
+// say writes a line of Shoal's own where no run is under way, and under it a
+// hint, which is the last of more, and between them what the hint explains.
+func (a *app) say(what string, more ...string) {
+	text := "shoal: " + render.Sanitize(what) + "\n"
+	for i, m := range more {
+		switch {
+		case m == "":
+		case i == len(more)-1:
+			text += "  hint: " + render.Sanitize(m) + "\n"
+		default:
+			text += m + "\n"
+		}
+	}
+	io.WriteString(a.stderr, text)
+}
+
+// usageError is a mistake on the command line: what it is, lines that show
+// where, and what to do about it. The last two may be empty.
+type usageError struct{ what, where, hint string }
+
+func (e *usageError) Error() string { return e.what }
+
+// noHostsError says that no hosts are left to run on.
+type noHostsError struct{ what, hint string }
+
+func (e *noHostsError) Error() string { return e.what }
+
+// codeError ends the program with a code. All that is to be said was said.
+type codeError struct{ code int }
+
+func (e *codeError) Error() string { return fmt.Sprintf("exit code %d", e.code) }

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/shoal-ssh/shoal"
+)
+
+// connectFlags say how to reach a host and log in.
+type connectFlags struct {
+	user    string
+	port    numberFlag
+	keys    []string
+	options []string
+	hostKey choiceFlag
+	askPass bool
+	v4, v6  bool
+	timeout durationFlag
+	retries numberFlag
+
+	knownHosts []string // of -o UserKnownHostsFile
+}
+
+func (f *connectFlags) add(fs *pflag.FlagSet) {
+	f.port = numberFlag{min: 1, max: 65535}
+	f.hostKey = choiceFlag{words: []string{"strict", "accept-new", "ask", "off"}}
+	f.timeout.zeroOK = true
+	f.retries = numberFlag{max: 100}
+	fs.StringVarP(&f.user, "user", "l", "", "log in as `USER` where the host names none")
+	fs.VarP(&f.port, "port", "p", "`PORT` where the host names none (default 22)")
+	fs.StringArrayVarP(&f.keys, "identity", "i", nil, "log in with the private key in `FILE`; without, with the agent's and the default ones")
+	fs.BoolVar(&f.askPass, "ask-pass", false, "ask for passwords, passphrases and what else the servers want to know")
+	fs.Var(&f.hostKey, "host-key", "what to do about a host key that is not known; a changed one is always refused, but off verifies nothing (default ask on a terminal, else strict)")
+	fs.StringArrayVarP(&f.options, "option", "o", nil, "an `OPTION` of ssh: UserKnownHostsFile=FILE")
+	fs.BoolVarP(&f.v4, "ipv4", "4", false, "use IPv4 only")
+	fs.BoolVarP(&f.v6, "ipv6", "6", false, "use IPv6 only")
+	fs.VarP(&f.timeout, "connect-timeout", "t", "give up on a host that is not reached within `DUR`; 0 never (default 10s)")
+	fs.Var(&f.retries, "retries", "try `N` times more to reach a host")
+}
+
+// check refuses what cannot work, before anything is done.
+func (f *connectFlags) check() error {
+	if f.v4 && f.v6 {
+		return &usageError{what: "-4 and -6 exclude each other", hint: "leave both out to use either"}
+	}
+	for i, key := range f.keys {
+		path, err := expandHome(key)
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		if err != nil {
+			return &usageError{what: "-i: " + err.Error(), hint: "-i names the file of a private key"}
+		}
+		f.keys[i] = path
+	}
+	for _, option := range f.options {
+		if err := f.option(option); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// option takes a KEY=VALUE or KEY VALUE of ssh_config(5).
+func (f *connectFlags) option(text string) error {
+	key, value, ok := strings.Cut(text, "=")
+	if !ok {
+		key, value, ok = strings.Cut(strings.TrimSpace(text), " ")
+	}
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	if !ok || key == "" || value == "" {
+		return &usageError{what: fmt.Sprintf("-o: %q is not KEY=VALUE", text), hint: "as in: -o UserKnownHostsFile=known_hosts"}
+	}
+	if !strings.EqualFold(key, "UserKnownHostsFile") {
+		return &usageError{what: fmt.Sprintf("-o: the option %q is not supported", key), hint: "supported is UserKnownHostsFile; others have flags: shoal help run"}
+	}
+	f.knownHosts = nil
+	for _, file := range strings.Fields(value) {
+		path, err := expandHome(file)
+		if err != nil {
+			return &usageError{what: "-o UserKnownHostsFile: " + err.Error()}
+		}
+		f.knownHosts = append(f.knownHosts, path)
+	}
+	return nil
+}
+
+// host returns the settings that hosts start from.
+func (f *connectFlags) host(ask *asker) shoal.Host {
+	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, HostKeys: f.hostKeys(ask), Auth: f.auth(ask)}
+	switch {
+	case f.v4:
+		h.Network = "tcp4"
+	case f.v6:
+		h.Network = "tcp6"
+	}
+	if f.timeout.isSet && f.timeout.d == 0 {
+		h.Timeout = -1
+	}
+	if f.retries.n > 0 {
+		h.Retry.Attempts = f.retries.n + 1
+	}
+	return h
+}
+
+// auth returns the ways to log in: named keys instead of the default ones, and
+// at last the person who may be asked.
+func (f *connectFlags) auth(ask *asker) []shoal.Auth {
+	auth := shoal.DefaultAuth()
+	if len(f.keys) > 0 {
+		auth = nil
+		for _, key := range f.keys {
+			auth = append(auth, shoal.KeyFile(key))
+		}
+		auth = append(auth, shoal.Agent())
+	}
+	if f.askPass {
+		auth = append(auth, shoal.Ask(ask.login))
+	}
+	return auth
+}
+
+func (f *connectFlags) hostKeys(ask *asker) *shoal.KnownHosts {
+	k := &shoal.KnownHosts{Ask: ask.hostKey}
+	if f.knownHosts != nil {
+		k.Files = append(f.knownHosts, systemKnownHosts()...)
+	}
+	switch f.hostKey.word {
+	case "accept-new":
+		k.Mode = shoal.AcceptNewHostKeys
+	case "off":
+		k.Mode = shoal.IgnoreHostKeys
+	case "ask":
+		k.Mode = shoal.AskHostKeys
+	case "":
+		if ask.present() {
+			k.Mode = shoal.AskHostKeys
+		}
+	}
+	return k
+}
+
+// systemKnownHosts are the files that ssh reads besides UserKnownHostsFile.
+func systemKnownHosts() []string {
+	dir := "/etc/ssh"
+	if runtime.GOOS == "windows" {
+		dir = filepath.Join(os.Getenv("ProgramData"), "ssh")
+	}
+	return []string{filepath.Join(dir, "ssh_known_hosts"), filepath.Join(dir, "ssh_known_hosts2")}
+}
+
+// expandHome replaces a leading "~/".
+func expandHome(path string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~/")
+	if !ok {
+		return path, nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, rest), err
+}

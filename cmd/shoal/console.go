@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/shoal-ssh/shoal/internal/render"
+)
+
+// console is the terminal, or what stands in its place, as a run's output, its
+// status line, its log and its questions share it. Its methods are safe for
+// concurrent use. While a question stands there output waits, and with it the
+// hosts; what Shoal says is kept for afterwards.
+type console struct {
+	mu       sync.Mutex
+	answered sync.Cond
+	asking   bool
+	late     []string // said while a question stood there
+	screen   *render.Screen
+	status   *render.StatusLine
+
+	noteMu sync.Mutex // apart from mu, so that no host waits for the screen
+	notes  []note
+}
+
+// note says that work on a host began.
+type note struct {
+	host  string
+	index int
+	at    time.Time
+}
+
+func newConsole(s *render.Screen) *console {
+	c := &console{screen: s, status: &render.StatusLine{Screen: s}}
+	c.answered.L = &c.mu
+	return c
+}
+
+// show calls f with the screen to itself.
+func (c *console) show(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.asking {
+		c.answered.Wait()
+	}
+	c.takeNotes()
+	f()
+}
+
+// say writes a line of Shoal's own, at once or after the question that stands
+// there.
+func (c *console) say(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asking {
+		c.late = append(c.late, line)
+		return
+	}
+	c.screen.Say(line)
+}
+
+// hold keeps the screen free for a question until release.
+func (c *console) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asking = true
+	c.screen.Hold()
+}
+
+func (c *console) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asking = false
+	for _, line := range c.late {
+		c.screen.Say(line)
+	}
+	c.late = nil
+	c.screen.Release()
+	c.answered.Broadcast()
+}
+
+// isAsking reports whether a question stands there.
+func (c *console) isAsking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asking
+}
+
+// noteBegin notes that work on a host begins.
+func (c *console) noteBegin(host string, index int) {
+	c.noteMu.Lock()
+	defer c.noteMu.Unlock()
+	c.notes = append(c.notes, note{host, index, time.Now()})
+}
+
+// takeNotes hands the notes to the status line. mu is held.
+func (c *console) takeNotes() {
+	c.noteMu.Lock()
+	notes := c.notes
+	c.notes = nil
+	c.noteMu.Unlock()
+	for _, n := range notes {
+		c.status.Begin(n.host, n.index, n.at)
+	}
+}
+
+// tick redraws the status line a few times a second, until stop is called,
+// which waits for that. There is none where stderr is no terminal.
+func (c *console) tick() (stop func()) {
+	if !c.screen.StderrTTY {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case now := <-ticker.C:
+				c.redraw(now)
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
+func (c *console) redraw(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asking {
+		return
+	}
+	if cols, _, ok := terminalSize(c.screen.Stderr); ok {
+		c.screen.Width = cols
+	}
+	c.takeNotes()
+	c.status.Tick(now)
+}
+
+// progress says how far the run is and what is running.
+func (c *console) progress(total int, tally *render.End) {
+	c.show(func() {
+		running := c.status.Running()
+		text := fmt.Sprintf("%d of %d hosts done", tally.Hosts, total)
+		if len(running) > 0 {
+			text += fmt.Sprintf(", %d running: %s", len(running), fold(running))
+		}
+		if waiting := total - tally.Hosts - len(running); waiting > 0 {
+			text += fmt.Sprintf(", %d waiting", waiting)
+		}
+		c.screen.Say(text)
+		c.screen.Hint("^C again within two seconds ends the run, on the hosts too; what came is kept")
+	})
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const runHelp = `Run a command on hosts, at once, and show their output as it comes.
+
+The words after the flags are the command. They are joined by blanks and given
+to the login shell of each host as they stand; quote what your own shell must
+not touch.
+
+Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
+host was not reached; 4 some host timed out; 5 stopped by -k; 6 no hosts; 125 a
+failure of Shoal itself; 130 interrupted. Where several apply, the first of 130,
+5, 3, 4, 1.
+
+On a terminal the first ^C says what is running and the second within two
+seconds ends it, on the hosts too; elsewhere the first one does.`
+
+const runExample = `  shoal run -w 'web[01-20],db1' uptime
+  shoal run -w 'node[1-4]' -b uname -r
+  shoal run --hosts-file hosts.txt -l root -u 30s 'df -h | tail -n +2'
+  shoal run -w 'web[1-20]' --sudo -K systemctl restart nginx
+  tar cz site | shoal run -w 'web[1-20]' 'tar xz -C /srv'
+  shoal run -w 'gpu[1-8]' -O jsonl nvidia-smi -L | jq`
+
+// paceFlags say how fast, how long and how far.
+type paceFlags struct {
+	fanout   numberFlag
+	deadline durationFlag
+	failFast bool
+}
+
+func (f *paceFlags) add(fs *pflag.FlagSet) {
+	f.fanout = numberFlag{n: 64, min: 1, max: 100_000}
+	fs.VarP(&f.fanout, "fanout", "f", "work on `N` hosts at once")
+	fs.Var(&f.deadline, "deadline", "end the whole run after `DUR`")
+	fs.BoolVarP(&f.failFast, "fail-fast", "k", false, "stop the run at the first host that does not succeed")
+}
+
+// runFlags are the flags of shoal run.
+type runFlags struct {
+	target  targetFlags
+	connect connectFlags
+	command commandFlags
+	pace    paceFlags
+	output  outputFlags
+}
+
+// groups returns the flags as help shows them.
+func (f *runFlags) groups() []flagGroup {
+	return []flagGroup{
+		newGroup("Hosts", f.target.add),
+		newGroup("Connection", f.connect.add),
+		newGroup("Command", f.command.add),
+		newGroup("Pace", f.pace.add),
+		newGroup("Output and result", f.output.add),
+	}
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	groups := f.groups()
+	c := &cobra.Command{
+		Use:                   "run -w HOSTS [FLAGS] COMMAND…",
+		Short:                 "Run a command on hosts",
+		Long:                  runHelp,
+		Example:               runExample,
+		DisableFlagsInUseLine: true,
+		RunE:                  func(c *cobra.Command, words []string) error { return a.run(c.Context(), &f, words) },
+	}
+	for _, g := range groups {
+		c.Flags().AddFlagSet(g.flags)
+	}
+	c.Flags().SortFlags = false
+	c.Flags().SetInterspersed(false) // what comes after the command is the command's
+	c.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c, groups...) })
+	return c
+}
+
+// run is shoal run. Everything is checked before anything is done.
+func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
+	if err := f.output.check(); err != nil {
+		return err
+	}
+	if err := f.connect.check(); err != nil {
+		return err
+	}
+	names, err := f.target.names(a.stdin)
+	if err != nil {
+		return err
+	}
+	if f.target.list {
+		return a.list(names)
+	}
+	hosts, err := parseHosts(names)
+	if err != nil {
+		return err
+	}
+	command, err := f.command.command(words)
+	if err != nil {
+		return err
+	}
+	tuneGCFor(min(f.pace.fanout.n, len(hosts)))
+	r := newRunner(a, f, hosts, command)
+	return r.run(ctx, func(ctx context.Context) error { return r.prepare(ctx, f, a.commandInput(f)) })
+}
+
+// list shows the hosts.
+func (a *app) list(names []string) error {
+	for name := range slices.Values(names) {
+		if _, err := fmt.Fprintln(a.stdout, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commandInput is what the commands get on their standard input; nothing where
+// the names of the hosts came from there.
+func (a *app) commandInput(f *runFlags) io.Reader {
+	if f.target.stdin() {
+		return nil
+	}
+	return f.command.input(a.stdin)
+}
+
+// prepare asks what must be known beforehand and readies client and command.
+func (r *runner) prepare(ctx context.Context, f *runFlags, input io.Reader) error {
+	for flag, wanted := range map[string]bool{"-K": f.command.askSudo, "--ask-pass": f.connect.askPass, "--host-key ask": f.connect.hostKey.word == "ask"} {
+		if err := r.ask.check(); wanted && err != nil {
+			return &usageError{what: flag + ": " + err.Error(), hint: "run it from a terminal"}
+		}
+	}
+	password := ""
+	if f.command.askSudo {
+		var err error
+		if password, err = r.ask.sudoPassword(ctx); err != nil {
+			return err
+		}
+	}
+	r.command.Sudo = f.command.sudoer(password)
+	r.command.PTY = f.command.pty(r.console.screen.Stderr, r.console.screen.Stdout)
+	r.command.Stdin = input
+	r.client.Host = f.connect.host(r.ask)
+	if f.connect.hostKey.word == "off" {
+		r.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
+	}
+	return nil
+}

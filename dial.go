@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/shoal-ssh/shoal/internal/knownhosts"
 )
 
 // Budgets of the stages where [Host.Timeout] is zero.
@@ -265,12 +267,13 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		User:              hs.host.User,
 		ClientVersion:     identification,
 		AuthCallback:      hs.login.next,
-		HostKeyAlgorithms: hs.host.HostKeys.Algorithms(hs.addr),
+		HostKeyAlgorithms: hs.hostKeyAlgorithms(),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			if hs.key == nil {
 				defer hs.budget.stage(authBudget)
 				defer func() { hs.timings.Kex = time.Since(began) }()
 			}
+			defer hs.leave() // what is left is waiting
 			return hs.checkKey(ctx, key)
 		},
 	}
@@ -287,6 +290,14 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		return nil, hs.failure(ctx, context.Cause(ctx))
 	}
 	return l, nil
+}
+
+// hostKeyAlgorithms are those to offer; x/crypto's default order is not OpenSSH's.
+func (hs *handshake) hostKeyAlgorithms() []string {
+	if a := hs.host.HostKeys.Algorithms(hs.addr); len(a) > 0 {
+		return a
+	}
+	return new(knownhosts.DB).Algorithms(hs.addr)
 }
 
 // stalled is the time after which a handshake that goes on counts as waiting

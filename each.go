@@ -95,6 +95,11 @@ func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
 	for h := range hosts {
 		index++
 		i := index
+		select {
+		case <-r.gone:
+			return
+		default:
+		}
 		if take(ctx, slots) != nil {
 			if !r.send(r.notRun(ctx, h, i)) {
 				return

@@ -150,9 +150,16 @@ func (p *peer) session(ctx context.Context) (*session, error) {
 			}
 			return l
 		}
-		_, fresh, err := p.link(ctx, reserve)
+		made, fresh, err := p.link(ctx, reserve)
 		if err != nil {
 			return nil, err
+		}
+		if l == nil { // the new one died at once
+			if replaced {
+				return nil, p.channelError(ctx, made, made.reason(errConnClosed), began)
+			}
+			replaced = true
+			continue
 		}
 		s, err := l.session(ctx, p.host.Timeout)
 		if err == nil {

@@ -24,7 +24,6 @@ type Stream struct {
 	queue   spool.Queue
 	end     error         // io.EOF, or why the output ended early
 	changed chan struct{} // closed at the next change; nil while nobody waits
-	closed  bool
 
 	decoder *encoding.Decoder // nil for UTF-8
 	text    []byte            // decoded, not yet handed out
@@ -43,9 +42,6 @@ var ErrLineContinues = errors.New("line continues")
 func (s *Stream) write(p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
 	_, err := s.queue.Write(p)
 	s.wake()
 	return err
@@ -67,19 +63,6 @@ func (s *Stream) wake() {
 		close(s.changed)
 		s.changed = nil
 	}
-}
-
-// discard frees what nobody will read.
-func (s *Stream) discard() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.queue.Close()
-	s.text, s.raw = nil, nil
-	if s.end == nil {
-		s.end = io.EOF
-	}
-	s.wake()
 }
 
 // Read reads raw bytes. It blocks until there are some or the stream has ended:

@@ -15,8 +15,8 @@ type Splitter struct{ carry []byte }
 
 // Add takes the next bytes of the stream and calls emit for each line that is
 // whole, without its "\n" and one "\r" before it. A line longer than MaxPiece
-// comes in pieces, with continued set on all but the last. The texts of one
-// call share their memory.
+// comes in pieces, with continued set on all but the last, and in the same ones
+// however the stream was cut up. The texts of one call share their memory.
 func (s *Splitter) Add(p []byte, emit func(text string, continued bool)) {
 	end := bytes.LastIndexByte(p, '\n') + 1
 	if end > 0 {
@@ -28,7 +28,8 @@ func (s *Splitter) Add(p []byte, emit func(text string, continued bool)) {
 		split(string(whole), emit)
 	}
 	s.carry = append(s.carry, p[end:]...)
-	for len(s.carry) > MaxPiece {
+	// A "\r" behind a piece may belong to the line's end.
+	for len(s.carry) > MaxPiece && string(s.carry[MaxPiece:]) != "\r" {
 		emit(string(s.carry[:MaxPiece]), true)
 		s.carry = append(s.carry[:0], s.carry[MaxPiece:]...)
 	}
@@ -49,6 +50,10 @@ func split(text string, emit func(string, bool)) {
 
 // Flush emits the last line where the stream ended without a "\n".
 func (s *Splitter) Flush(emit func(text string, continued bool)) {
+	if len(s.carry) > MaxPiece {
+		emit(string(s.carry[:MaxPiece]), true)
+		s.carry = s.carry[MaxPiece:]
+	}
 	if len(s.carry) > 0 {
 		emit(string(s.carry), false)
 		s.carry = nil

@@ -457,11 +457,12 @@ type authError struct {
 }
 
 func (e *authError) Error() string {
-	s := e.msg
+	var s strings.Builder
+	s.WriteString(e.msg)
 	for _, err := range e.errs {
-		s += "; " + err.Error()
+		s.WriteString("; " + err.Error())
 	}
-	return s
+	return s.String()
 }
 
 func (e *authError) Unwrap() []error { return e.errs }

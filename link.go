@@ -300,12 +300,3 @@ func (l *link) session(ctx context.Context, total time.Duration) (*session, erro
 		return &session{link: l, channel: ch, requests: reqs}, nil
 	})
 }
-
-// ping asks for an answer and reports whether one came: the connection is whole.
-func (l *link) ping(ctx context.Context) bool {
-	_, err := await(ctx, l, 0, func() (bool, error) {
-		ok, _, err := l.ssh.SendRequest("keepalive@openssh.com", true, nil)
-		return ok, err
-	})
-	return err == nil
-}

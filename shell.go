@@ -305,11 +305,11 @@ func (p *shellPart) scan(at int) {
 		return
 	}
 	status := p.buf[at+i+1+len(p.mark):]
-	end := bytes.IndexByte(status, '\n')
-	if end < 0 {
+	before, _, ok := bytes.Cut(status, []byte{'\n'})
+	if !ok {
 		return
 	}
-	p.code, _ = strconv.Atoi(string(bytes.TrimSpace(status[:end])))
+	p.code, _ = strconv.Atoi(string(bytes.TrimSpace(before)))
 	p.to = len(bytes.TrimSuffix(p.buf[:at+i], []byte("\r")))
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 
+	//lint:ignore SA1019 bcrypt_pbkdf, which OpenSSH encrypts keys with, is made of it
 	"golang.org/x/crypto/blowfish"
 )
 

@@ -199,6 +199,7 @@ func acceptable(key ssh.PublicKey) error {
 		return nil
 	}
 	switch key.Type() {
+	//lint:ignore SA1019 named to be refused
 	case ssh.InsecureKeyAlgoDSA:
 		return errDSA
 	case ssh.KeyAlgoSKECDSA256, ssh.KeyAlgoSKED25519:

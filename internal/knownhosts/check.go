@@ -45,6 +45,7 @@ func (db *DB) check(n hostName, key ssh.PublicKey) error {
 // weak reports whether a key is refused by its kind alone.
 func weak(key ssh.PublicKey) bool {
 	bits := rsaBits(key)
+	//lint:ignore SA1019 named to be refused
 	return bits > 0 && bits < minRSA || key.Type() == ssh.InsecureKeyAlgoDSA
 }
 
@@ -108,6 +109,7 @@ func (c *checking) certificate(cert *ssh.Certificate) (trusted bool, err error) 
 // host: its type, principals, validity, critical options and signature.
 func (c *checking) valid(cert *ssh.Certificate) error {
 	// CASignatureAlgorithms of OpenSSH has no SHA-1 either.
+	//lint:ignore SA1019 named to be refused
 	if f := cert.Signature.Format; f == ssh.KeyAlgoRSA || f == ssh.InsecureKeyAlgoDSA {
 		return fmt.Errorf("signed with %s, which is too weak", f)
 	}

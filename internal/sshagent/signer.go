@@ -109,6 +109,7 @@ func plainKey(key ssh.PublicKey) ssh.PublicKey {
 // usable reports whether a key is strong enough to be offered.
 func usable(key ssh.PublicKey) bool {
 	key = plainKey(key)
+	//lint:ignore SA1019 named to be refused
 	if key.Type() == ssh.InsecureKeyAlgoDSA {
 		return false
 	}

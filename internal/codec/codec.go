@@ -31,9 +31,9 @@ import (
 // utf_16 and utf_32 read a byte order mark and write one; without one they are little
 // endian. utf_8 and the others keep a mark as a character, utf_8_sig does not.
 //
-// Making an encoding of several bytes takes a few milliseconds, so that it is best
-// looked up once. It is safe for concurrent use; its decoders and encoders, which hold
-// the state of one stream, are not.
+// The first decoder or encoder of a multi-byte encoding takes a few milliseconds to
+// make, so that an encoding is best looked up once. It is safe for concurrent use; its
+// decoders and encoders, which hold the state of one stream, are not.
 func Lookup(name string) (encoding.Encoding, error) {
 	key := normalize(name)
 	if codec, _, ok := find(known, key); ok {

@@ -199,7 +199,7 @@ def every_character(name):
     """A digest of the bytes of every character beyond ASCII that has some, in the order
     of the characters."""
     h, n = hashlib.sha256(), 0
-    for c in map(chr, [*range(0x80, 0xD800), *range(0xE000, 0x30000)]):
+    for c in map(chr, [*range(0x80, 0xD800), *range(0xE000, 0x10000)]):
         if goes_both_ways(c, name):
             n += 1
             h.update(c.encode() + b" " + c.encode(name).hex().encode() + b"\n")

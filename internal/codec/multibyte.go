@@ -2,6 +2,7 @@ package codec
 
 import (
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -11,23 +12,31 @@ import (
 // multibyte is an encoding of one to three bytes without states, in which ASCII is
 // itself. A code is its bytes as one number.
 type multibyte struct {
-	name   string
+	name string
+	load func() *tables // made once, when it is first needed
+}
+
+type tables struct {
 	length [256]int // of codes that begin with the byte; 0 where none does
 	decode map[uint32]string
 	encode map[rune]uint32
 }
 
-// newMultibyte makes the encoding by asking golang.org/x/text for every code.
 func newMultibyte(name string) *multibyte {
-	m := &multibyte{name: name, decode: make(map[uint32]string), encode: make(map[rune]uint32)}
+	return &multibyte{name, sync.OnceValue(func() *tables { return learnTables(name) })}
+}
+
+// learnTables asks golang.org/x/text for every code.
+func learnTables(name string) *tables {
+	t := &tables{decode: make(map[uint32]string), encode: make(map[rune]uint32)}
 	v := newVariant(name)
-	l := learner{m, &v, v.base.NewDecoder()}
+	l := learner{t, &v, v.base.NewDecoder()}
 	for b := range 256 {
 		l.learn(byte(b))
 	}
 	for i := range 0x80 {
 		lead := 0x80 + (i+0x21)%0x80 // from A1 on, below it only what Hong Kong added
-		if m.length[lead] == 1 {
+		if t.length[lead] == 1 {
 			continue
 		}
 		for trail := 0x40; trail < 256; trail++ {
@@ -41,11 +50,11 @@ func newMultibyte(name string) *multibyte {
 			}
 		}
 	}
-	return m
+	return t
 }
 
 type learner struct {
-	*multibyte
+	*tables
 	variant *variant
 	base    *encoding.Decoder
 }
@@ -79,13 +88,14 @@ func (m *multibyte) String() string { return m.name }
 
 // NewDecoder implements [encoding.Encoding].
 func (m *multibyte) NewDecoder() *encoding.Decoder {
-	return &encoding.Decoder{Transformer: multibyteDecoder{multibyte: m}}
+	return &encoding.Decoder{Transformer: multibyteDecoder{tables: m.load()}}
 }
 
 // NewEncoder implements [encoding.Encoding].
 func (m *multibyte) NewEncoder() *encoding.Encoder {
+	t := m.load()
 	return newRuneEncoder(m.name, func(b []byte, _ int, r rune) ([]byte, int, bool) {
-		code, ok := m.encode[r]
+		code, ok := t.encode[r]
 		return appendCode(b, code), 0, ok
 	}, nil)
 }
@@ -102,7 +112,7 @@ func appendCode(b []byte, code uint32) []byte {
 
 type multibyteDecoder struct {
 	transform.NopResetter
-	*multibyte
+	*tables
 }
 
 // Transform implements [transform.Transformer].
@@ -126,8 +136,8 @@ const replacement = string(utf8.RuneError)
 // next decodes the code that src begins with and returns its length, 0 where more of
 // it has to come. A byte that is ASCII is never part of what a U+FFFD stands for, so
 // that a broken code takes no line end or quote with it.
-func (m *multibyte) next(src []byte, atEOF bool) (text string, n int) {
-	length := m.length[src[0]]
+func (t *tables) next(src []byte, atEOF bool) (text string, n int) {
+	length := t.length[src[0]]
 	switch {
 	case src[0] < utf8.RuneSelf:
 		return string(rune(src[0])), 1
@@ -142,7 +152,7 @@ func (m *multibyte) next(src []byte, atEOF bool) (text string, n int) {
 	for _, b := range src[:have] {
 		code = code<<8 | uint32(b)
 	}
-	if text, ok := m.decode[code]; ok && have == length {
+	if text, ok := t.decode[code]; ok && have == length {
 		return text, length
 	}
 	for n = 1; n < have && src[n] >= utf8.RuneSelf; n++ {

@@ -95,7 +95,7 @@ func (s *shifted) appendRune(b []byte, state int, r rune) ([]byte, int, bool) {
 	if c, ok := romanByte(r); ok && s.enter[roman] != "" {
 		return append(s.appendSwitch(b, state, roman), c), roman, true
 	}
-	code := s.table.encode[r]
+	code := s.table.load().encode[r]
 	if code < 0xa1a1 || code > 0xfefe { // half-width katakana, JIS X 0212
 		return b, state, false
 	}
@@ -183,7 +183,7 @@ func (s *shifted) nextWide(src []byte, atEOF bool) (text string, n int) {
 	case len(src) == 1 || src[1] <= ' ' || src[1] >= 0x7f:
 		return replacement, 1
 	}
-	if text, ok := s.table.decode[uint32(src[0])<<8|uint32(src[1])|0x8080]; ok {
+	if text, ok := s.table.load().decode[uint32(src[0])<<8|uint32(src[1])|0x8080]; ok {
 		return text, 2
 	}
 	return replacement, 2

@@ -90,7 +90,7 @@ func (t *tempFile) writeAt(p []byte, off int64) error {
 
 func (t *tempFile) readAt(p []byte, off int64) (int, error) {
 	n, err := t.f.ReadAt(p, off)
-	if n > 0 {
+	if n > 0 || err == nil {
 		return n, nil
 	}
 	return 0, fmt.Errorf("temporary file for output: %w", err)

@@ -1,10 +1,12 @@
 package shoal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,6 +116,61 @@ func Join(ctx context.Context, procs ...*Proc) error {
 		return nil
 	}
 	return &TimeoutError{Finished: finished, Unfinished: unfinished, Err: context.Cause(ctx)}
+}
+
+// Lines yields the lines of both outputs as they come; Text, Stderr and
+// Continued of each [Line] are set, and Host. It ends and goes on as
+// [Stream.Lines] does.
+func (p *Proc) Lines(ctx context.Context) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		streams := []*Stream{p.Stdout, p.Stderr}
+		ended := make([]error, len(streams))
+		for {
+			var waits [2]<-chan struct{} // nil waits for ever
+			took := false
+			for i, s := range streams {
+				if ended[i] != nil {
+					continue
+				}
+				text, wait, err := s.next()
+				if waits[i] = wait; wait != nil {
+					continue
+				}
+				if err != nil && err != ErrLineContinues {
+					ended[i] = err
+					continue
+				}
+				took = true
+				if !yield(Line{Host: p.conn.host.Name, Stderr: i == 1, Text: text, Continued: err != nil}, nil) {
+					return
+				}
+			}
+			if ended[0] != nil && ended[1] != nil {
+				if err := cmp.Or(lineEnd(ended[0]), lineEnd(ended[1])); err != nil {
+					yield(Line{Host: p.conn.host.Name}, err)
+				}
+				return
+			}
+			if took {
+				continue
+			}
+			select {
+			case <-waits[0]:
+			case <-waits[1]:
+			case <-ctx.Done():
+				yield(Line{Host: p.conn.host.Name}, context.Cause(ctx))
+				return
+			}
+		}
+	}
+}
+
+// lineEnd is why lines ended, nil for the regular end.
+func lineEnd(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // Output returns what is known of the command, without its outputs' bytes;

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/sshtest"
 )
 
 // unique is a sleep time that no other process of the machine has, to find a
@@ -126,5 +127,37 @@ func TestExitCodeRepeated(t *testing.T) {
 		if e, ok := errors.AsType[*shoal.ExitError](err); !ok || e.Code != 7 {
 			t.Fatalf("got %v, want exit status 7", err)
 		}
+	}
+}
+
+// Both outputs of a command in one loop, left and gone on with.
+func TestProcLines(t *testing.T) {
+	f := sshtest.New(t, sshtest.Config{Shell: "/bin/sh"})
+	conn, err := newClient(t, f).Conn(testContext(t), shoal.Host{Name: "host0", Addr: f.Host(0).Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p, err := conn.Start(testContext(t), shoal.Command{Line: "echo out; read x; echo err >&2; read x; printf last; exit 3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []shoal.Line
+	for range 3 {
+		for line, err := range p.Lines(testContext(t)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, line)
+			fmt.Fprintln(p.Stdin)
+			break
+		}
+	}
+	want := []shoal.Line{{Host: "host0", Text: "out"}, {Host: "host0", Stderr: true, Text: "err"}, {Host: "host0", Text: "last"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for line, err := range p.Lines(testContext(t)) {
+		t.Errorf("after the end: %+v, %v", line, err)
 	}
 }

@@ -131,19 +131,14 @@ func (s *Stream) take(p []byte) (int, error) {
 func (s *Stream) Lines(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for {
-			s.mu.Lock()
-			line, err := s.line()
-			var wait <-chan struct{}
-			if err == errNoLine {
-				wait = s.waitLocked(0, nil)
-			}
-			s.mu.Unlock()
-			switch {
-			case wait != nil:
-				if err := waitFor(ctx, wait); err != nil {
-					yield("", err)
-					return
+			line, wait, err := s.next()
+			if wait != nil {
+				err = waitFor(ctx, wait)
+				if err == nil {
+					continue
 				}
+			}
+			switch {
 			case err == io.EOF:
 				return
 			case err != nil && err != ErrLineContinues:
@@ -154,6 +149,17 @@ func (s *Stream) Lines(ctx context.Context) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// next takes the next line, or returns what to wait for.
+func (s *Stream) next() (line string, wait <-chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line, err = s.line()
+	if err == errNoLine {
+		return "", s.waitLocked(0, nil), nil
+	}
+	return line, nil, err
 }
 
 var errNoLine = errors.New("no whole line yet")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -51,7 +52,7 @@ type Fleet struct {
 	wg        sync.WaitGroup // accept loops and connections
 	mu        sync.Mutex
 	closed    bool
-	listeners []net.Listener
+	listeners []io.Closer
 	conns     map[*conn]struct{}
 	lastConn  uint64
 }

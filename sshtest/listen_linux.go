@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 )
@@ -32,5 +33,49 @@ func (f *Fleet) listenLoopback() error {
 	}
 	f.setAddrs(l.Addr().(*net.TCPAddr).Port)
 	f.accept(l, nil)
+	return f.refuse()
+}
+
+// refuse moves the hosts that play Refuse to a port where nobody listens: the
+// one listener would accept for them too.
+func (f *Fleet) refuse() error {
+	port := 0
+	for _, h := range f.hosts {
+		if h.fault.Kind != Refuse {
+			continue
+		}
+		if port == 0 {
+			r, err := reserve()
+			if err != nil {
+				return fmt.Errorf("sshtest: %w", err)
+			}
+			f.listeners = append(f.listeners, r)
+			port = r.port
+		}
+		h.Addr = net.JoinHostPort(loopback(h.Index).String(), strconv.Itoa(port))
+	}
 	return nil
 }
+
+// A reserved port is bound but not listened on.
+type reserved struct{ fd, port int }
+
+func reserve() (r reserved, err error) {
+	r.fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return r, os.NewSyscallError("socket", err)
+	}
+	if err = syscall.Bind(r.fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		r.Close()
+		return r, os.NewSyscallError("bind", err)
+	}
+	addr, err := syscall.Getsockname(r.fd)
+	if err != nil {
+		r.Close()
+		return r, os.NewSyscallError("getsockname", err)
+	}
+	r.port = addr.(*syscall.SockaddrInet4).Port
+	return r, nil
+}
+
+func (r reserved) Close() error { return syscall.Close(r.fd) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // newGroup makes the process the leader of a new session and so of a group
@@ -54,8 +55,7 @@ func killedBy(state *os.ProcessState) (sig ssh.Signal, core, ok bool) {
 // runPTY runs the shell on a pseudo terminal.
 func (p *process) runPTY(ctx context.Context) ExitStatus {
 	s := p.session
-	// pty.Start makes a new session whose controlling terminal this is.
-	tty, err := pty.StartWithSize(p.cmd, winsize(s.PTY.Window))
+	tty, err := startOnPTY(p.cmd, s.PTY.Window)
 	if err != nil {
 		return p.fail(err)
 	}
@@ -63,7 +63,7 @@ func (p *process) runPTY(ctx context.Context) ExitStatus {
 	s.conn.wg.Go(func() { io.Copy(tty, s.Stdin) })
 	resizing, stop := context.WithCancel(ctx)
 	defer stop()
-	s.conn.wg.Go(func() { p.resizePTY(resizing, tty) })
+	s.conn.wg.Go(func() { resize(resizing, tty, s.Resizes) })
 	output := make(chan struct{})
 	s.conn.wg.Go(func() {
 		defer close(output)
@@ -76,18 +76,44 @@ func (p *process) runPTY(ctx context.Context) ExitStatus {
 	return status
 }
 
-// resizePTY passes changes of size on until ctx ends.
-func (p *process) resizePTY(ctx context.Context, tty *os.File) {
+// startOnPTY starts cmd as the leader of a new session whose controlling
+// terminal it makes. It returns the other end of the terminal, in non-blocking
+// mode: package pty leaves it blocking, and Close would not end a Read.
+func startOnPTY(cmd *exec.Cmd, w Window) (*os.File, error) {
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{
+		Rows: uint16(w.Rows), Cols: uint16(w.Columns), X: uint16(w.Width), Y: uint16(w.Height),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer tty.Close()
+	fd, err := unix.FcntlInt(tty.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), tty.Name()), nil
+}
+
+// resize passes changes of size on until ctx ends.
+func resize(ctx context.Context, tty *os.File, sizes <-chan Window) {
+	raw, err := tty.SyscallConn()
+	if err != nil {
+		return
+	}
 	for {
 		select {
-		case w := <-p.session.Resizes:
-			pty.Setsize(tty, winsize(w))
+		case w := <-sizes:
+			raw.Control(func(fd uintptr) {
+				unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{
+					Row: uint16(w.Rows), Col: uint16(w.Columns), Xpixel: uint16(w.Width), Ypixel: uint16(w.Height),
+				})
+			})
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-func winsize(w Window) *pty.Winsize {
-	return &pty.Winsize{Rows: uint16(w.Rows), Cols: uint16(w.Columns), X: uint16(w.Width), Y: uint16(w.Height)}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime/debug"
 
+	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
@@ -15,6 +16,10 @@ import (
 type app struct {
 	stdin          io.Reader // nil where there is none
 	stdout, stderr io.Writer
+
+	// reach readies clients in place of the connection flags; nil outside of
+	// the demo.
+	reach func(*shoal.Client)
 }
 
 // run is the program. It returns the exit code.

@@ -115,12 +115,8 @@ func flagError(fs *pflag.FlagSet, command string, err error) error {
 }
 
 func unknownFlag(fs *pflag.FlagSet, e *pflag.NotExistError) string {
-	if all := e.GetSpecifiedShortnames(); all != "" {
-		in := ""
-		if len(all) > 1 {
-			in = " in -" + all
-		}
-		return "unknown flag -" + e.GetSpecifiedName() + in
+	if e.GetSpecifiedShortnames() != "" {
+		return "unknown flag -" + e.GetSpecifiedName()
 	}
 	var known []string
 	fs.VisitAll(func(f *pflag.Flag) {

@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/shoal-ssh/shoal"
@@ -49,12 +52,33 @@ func broken(x *render.Exit, e *shoal.HostError) {
 	x.Truncated = e.Kind == shoal.KindOutputLimit
 	x.Err = &render.Problem{Hop: e.Hop, Stage: string(e.Stage), Kind: string(e.Kind), Msg: string(e.Kind), Hint: hintFor(e)}
 	if e.Err != nil {
-		x.Err.Msg = e.Err.Error()
+		x.Err.Msg = plainText(e.Err)
 	}
 	switch x.Status {
 	case render.Timeout, render.Cancelled, render.Lost:
 		x.Remote = remoteOf(e)
 	}
+}
+
+// plainText is the error's text in one line, with failures of connections as
+// people say them: "connection refused (10.0.0.7:22)".
+func plainText(err error) string {
+	if all, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
+		var texts []string
+		for _, e := range all.Unwrap() {
+			texts = append(texts, plainText(e))
+		}
+		return strings.Join(texts, "; ")
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Addr == nil {
+		return err.Error()
+	}
+	cause := op.Err
+	if call, ok := errors.AsType[*os.SyscallError](cause); ok {
+		cause = call.Err
+	}
+	return strings.Replace(err.Error(), op.Error(), fmt.Sprintf("%v (%v)", cause, op.Addr), 1)
 }
 
 // remoteOf tells what is known of the command's process.

@@ -110,7 +110,15 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	}
 	tuneGCFor(min(f.pace.fanout.n, len(hosts)))
 	r := newRunner(a, f, hosts, command)
-	return r.run(ctx, func(ctx context.Context) error { return r.prepare(ctx, f, a.commandInput(f)) })
+	r.command.Stdin = a.commandInput(f)
+	r.command.PTY = f.command.pty(a.stderr, a.stdout)
+	return r.run(ctx, func(ctx context.Context) error {
+		if a.reach != nil {
+			a.reach(r.client)
+			return nil
+		}
+		return r.prepare(ctx, f)
+	})
 }
 
 // list shows the hosts.
@@ -132,11 +140,14 @@ func (a *app) commandInput(f *runFlags) io.Reader {
 	return f.command.input(a.stdin)
 }
 
-// prepare asks what must be known beforehand and readies client and command.
-func (r *runner) prepare(ctx context.Context, f *runFlags, input io.Reader) error {
-	for flag, wanted := range map[string]bool{"-K": f.command.askSudo, "--ask-pass": f.connect.askPass, "--host-key ask": f.connect.hostKey.word == "ask"} {
-		if err := r.ask.check(); wanted && err != nil {
-			return &usageError{what: flag + ": " + err.Error(), hint: "run it from a terminal"}
+// prepare asks what must be known beforehand and readies the client.
+func (r *runner) prepare(ctx context.Context, f *runFlags) error {
+	for _, p := range []struct {
+		flag  string
+		wants bool
+	}{{"-K", f.command.askSudo}, {"--ask-pass", f.connect.askPass}, {"--host-key ask", f.connect.hostKey.word == "ask"}} {
+		if err := r.ask.check(); p.wants && err != nil {
+			return &usageError{what: p.flag + ": " + err.Error(), hint: "run it from a terminal"}
 		}
 	}
 	password := ""
@@ -147,8 +158,6 @@ func (r *runner) prepare(ctx context.Context, f *runFlags, input io.Reader) erro
 		}
 	}
 	r.command.Sudo = f.command.sudoer(password)
-	r.command.PTY = f.command.pty(r.console.screen.Stderr, r.console.screen.Stdout)
-	r.command.Stdin = input
 	r.client.Host = f.connect.host(r.ask)
 	if f.connect.hostKey.word == "off" {
 		r.console.say("warning: host keys are not verified: whoever sits between can read and change everything")

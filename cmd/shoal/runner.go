@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ type runner struct {
 	renderer render.Renderer
 
 	cancel  context.CancelCauseFunc
+	places  chan struct{} // with -k: of the hosts at work
 	began   time.Time
 	seq     []int64 // of lines, by host and stream
 	batch   []render.Line
@@ -74,13 +76,33 @@ func (r *runner) watch(ctx context.Context) error {
 	r.noteBegins()
 	r.start()
 	stopTicks := r.console.tick()
-	for e := range r.client.Watch(ctx, slices.Values(r.hosts), r.command) {
+	for e := range r.client.Watch(ctx, r.sequence(ctx), r.command) {
 		r.console.show(func() { r.event(e) })
 	}
 	stopTicks()
 	var err error
 	r.console.show(func() { err = r.end(context.Cause(ctx)) })
 	return err
+}
+
+// sequence yields the hosts; with -k only as many as are at work, so that none
+// is begun with between the failure of another and our noticing it.
+func (r *runner) sequence(ctx context.Context) iter.Seq[shoal.Host] {
+	if !r.pace.failFast {
+		return slices.Values(r.hosts)
+	}
+	r.places = make(chan struct{}, r.pace.fanout.n)
+	return func(yield func(shoal.Host) bool) {
+		for _, h := range r.hosts {
+			select {
+			case r.places <- struct{}{}:
+			case <-ctx.Done():
+			}
+			if !yield(h) {
+				return
+			}
+		}
+	}
 }
 
 // noteBegins has the status line told of every host that is begun with.
@@ -154,9 +176,14 @@ func (r *runner) exit(res *shoal.Result[shoal.Output], t time.Duration) {
 	r.tally.Count(x.Status)
 	r.verdict.add(&x)
 	r.renderer.Exit(x)
-	if r.pace.failFast && (r.verdict.failed || r.verdict.noReach || r.verdict.timedOut) {
-		r.cancel(errFailFast)
+	if !r.pace.failFast {
+		return
 	}
+	if r.verdict.failed || r.verdict.noReach || r.verdict.timedOut {
+		r.cancel(errFailFast)
+		return
+	}
+	<-r.places
 }
 
 // end shows the summary and decides the exit code.

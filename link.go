@@ -34,7 +34,9 @@ type link struct {
 	drained  bool          // no new sessions; closes with the last one
 	watch    *time.Timer
 	interval time.Duration
-	missed   int
+	missed   int           // times without an answer
+	asked    time.Duration // when the last request was made, as wire.lastRead
+	asking   bool          // it has no answer yet
 }
 
 func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
@@ -163,18 +165,32 @@ func (l *link) check() {
 		l.mu.Unlock()
 		return
 	}
+	if int64(l.asked) <= l.wire.lastRead.Load() {
+		l.missed = 0 // it was answered, as long ago as the timer was late
+	}
 	l.missed++
 	missed := l.missed
 	if missed <= maxMissed {
 		l.watch.Reset(l.interval)
 	}
-	if missed == 1 {
-		l.task(func() { l.ssh.SendRequest("keepalive@openssh.com", true, nil) })
+	if missed == 1 && !l.asking {
+		l.ask()
 	}
 	l.mu.Unlock()
 	if missed > maxMissed {
 		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
 	}
+}
+
+// ask asks for a sign of life. l.mu is held.
+func (l *link) ask() {
+	l.asking, l.asked = true, time.Since(l.wire.began)
+	l.task(func() {
+		l.ssh.SendRequest("keepalive@openssh.com", true, nil)
+		l.mu.Lock()
+		l.asking = false
+		l.mu.Unlock()
+	})
 }
 
 // reserve takes a place for a session, unless the server's limit is reached.

@@ -52,7 +52,7 @@ func (c *Client) dial(ctx context.Context, h Host) (*link, error) {
 			return l, nil
 		}
 		err.Host, err.Attempt, err.Elapsed = h.Name, attempt, time.Since(began)
-		if !again(h.Retry, err.Kind, err.Err, attempt) || ctx.Err() != nil {
+		if !again(h.Retry, err, attempt) || ctx.Err() != nil {
 			return nil, err
 		}
 		c.Log.LogAttrs(ctx, LevelStage, "attempt failed", hostAttr(h), attemptAttr(attempt), errorAttr(err))
@@ -64,16 +64,17 @@ func (c *Client) dial(ctx context.Context, h Host) (*link, error) {
 	}
 }
 
-// again decides whether a failed attempt is repeated.
-func again(r Retry, kind Kind, err error, attempt int) bool {
-	if r.Attempts < 0 {
+// again decides whether a failed attempt is repeated. A login that has begun is
+// not: servers count those.
+func again(r Retry, err *HostError, attempt int) bool {
+	if r.Attempts < 0 || err.Stage == StageAuth {
 		return false
 	}
-	switch kind {
+	switch err.Kind {
 	case KindThrottled, KindLocalIO:
 		return attempt < max(maxBusy, r.Attempts)
 	case KindDNS:
-		if d, ok := errors.AsType[*net.DNSError](err); ok && d.IsTemporary && attempt == 1 {
+		if d, ok := errors.AsType[*net.DNSError](err.Err); ok && d.IsTemporary && attempt == 1 {
 			return true
 		}
 		return attempt < r.Attempts
@@ -260,6 +261,7 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 	hs.leave = func() {}
 	defer func() { hs.leave() }()
 	hs.wire = newWire(conn, func() { hs.enter(ctx) })
+	hs.wire.wrote = hs.wrote
 	hs.login = newLogin(ctx, hs.client, hs.host, hs.host.User, hs.budget)
 	stop := context.AfterFunc(ctx, func() { hs.wire.Close() })
 	config := &ssh.ClientConfig{
@@ -270,7 +272,6 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		HostKeyAlgorithms: hs.hostKeyAlgorithms(),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			if hs.key == nil {
-				defer hs.budget.stage(authBudget)
 				defer func() { hs.timings.Kex = time.Since(began) }()
 			}
 			defer hs.leave() // what is left is waiting
@@ -360,6 +361,13 @@ func (hs *handshake) stage() Stage {
 	return StageAuth
 }
 
+// wrote gives the login its time when it begins.
+func (hs *handshake) wrote(n int64) {
+	if w := hs.keyWrites.Load(); w != 0 && n == w+1 {
+		hs.budget.stage(authBudget)
+	}
+}
+
 func (hs *handshake) failure(ctx context.Context, err error) *HostError {
 	he := &HostError{Stage: hs.stage(), Kind: KindLost, Err: trimSSH(err)}
 	if ctx.Err() != nil {
@@ -376,7 +384,7 @@ func (hs *handshake) failure(ctx context.Context, err error) *HostError {
 	case StageKex:
 		if _, ok := errors.AsType[*ssh.AlgorithmNegotiationError](err); ok {
 			he.Kind = KindNoAlgorithm
-		} else if !hs.wire.broken.Load() {
+		} else if !hs.wire.lost.Load() {
 			he.Kind = KindProtocol
 		}
 	case StageAuth:
@@ -413,7 +421,7 @@ func (hs *handshake) authFailure(he *HostError, err error) {
 		he.Kind = KindTooManyKeys
 	case strings.Contains(text, "ssh: disconnect"):
 		he.Kind = KindAuthFailed
-	case !hs.wire.broken.Load():
+	case !hs.wire.lost.Load():
 		he.Kind = KindProtocol
 	}
 }
@@ -452,7 +460,7 @@ func connectKind(ctx context.Context, stage Stage, err error) Kind {
 	switch {
 	case ctx.Err() != nil:
 		return endKind(context.Cause(ctx))
-	case stage == StageResolve:
+	case stage == StageResolve, isDNS(err):
 		return KindDNS
 	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "refused"):
 		return KindRefused
@@ -464,6 +472,11 @@ func connectKind(ctx context.Context, stage Stage, err error) Kind {
 		return KindThrottled
 	}
 	return KindUnreachable
+}
+
+func isDNS(err error) bool {
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 func isTimeout(err error) bool {

@@ -60,8 +60,8 @@ type Host struct {
 // A server that closes the connection before identifying itself is busy
 // (sshd's MaxStartups), and is asked again up to ten times with growing,
 // random delays; so are attempts that failed for want of local resources.
-// What is never repeated: a host key that is not accepted, a failed login, a
-// command that may have begun.
+// What is never repeated: a host key that is not accepted, a login that has
+// begun, a command that may have begun.
 type Retry struct {
 	// Attempts is the number of attempts in all at hosts that refuse, are
 	// unreachable, time out or do not resolve; 0 and 1 mean one. Negative

@@ -18,11 +18,14 @@ type wire struct {
 	began time.Time
 	// identified is called once, when the server's identification is complete.
 	identified func()
+	// wrote is called before each write with its number, from 1.
+	wrote func(n int64)
 
 	lastRead  atomic.Int64 // since began
 	read      atomic.Int64 // bytes
 	writes    atomic.Int64 // calls of Write
 	broken    atomic.Bool  // a failed read was reported, or the connection closed
+	lost      atomic.Bool  // reading or writing failed, before we closed
 	settle    atomic.Pointer[settler]
 	closeOnce sync.Once
 	closeErr  error
@@ -85,6 +88,7 @@ func (w *wire) count(p []byte) (int, error) {
 		if s := w.settle.Load(); s != nil {
 			s.wait()
 		}
+		w.lost.Store(true)
 		w.broken.Store(true)
 	}
 	return n, err
@@ -147,8 +151,14 @@ func (w *wire) firstLine() string {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	w.writes.Add(1)
-	return w.Conn.Write(p)
+	if n := w.writes.Add(1); w.wrote != nil {
+		w.wrote(n)
+	}
+	n, err := w.Conn.Write(p)
+	if err != nil && !w.broken.Load() {
+		w.lost.Store(true)
+	}
+	return n, err
 }
 
 // Close may be called from anywhere any number of times.

@@ -84,6 +84,7 @@ type pool struct {
 	peers   map[string][]*peer
 	idle    int
 	maxIdle int
+	over    int // peers that found no room since the last sweep
 	closed  bool
 }
 
@@ -144,19 +145,40 @@ func (p *pool) keep(q *peer) {
 func (p *pool) release(q *peer) {
 	p.mu.Lock()
 	q.users--
-	drop := q.users == 0 && !p.closed
-	if drop {
-		if q.alive() && p.idle < p.maxIdle {
-			p.idle++
-			drop = false
-		} else {
-			p.remove(q)
-		}
+	var drop []*peer
+	switch {
+	case q.users > 0 || p.closed:
+	case q.alive() && (p.idle < p.maxIdle || p.sweep(&drop)):
+		p.idle++
+	default:
+		p.remove(q)
+		drop = append(drop, q)
 	}
 	p.mu.Unlock()
-	if drop {
-		q.close()
+	for _, d := range drop {
+		d.close()
 	}
+}
+
+// sweep takes the idle peers out whose connection is lost, once in a while, and
+// reports whether there is room now.
+func (p *pool) sweep(lost *[]*peer) bool {
+	if p.over++; p.over < p.maxIdle {
+		return false
+	}
+	p.over = 0
+	for _, list := range p.peers {
+		for _, q := range list {
+			if q.users == 0 && !q.alive() {
+				*lost = append(*lost, q)
+			}
+		}
+	}
+	for _, q := range *lost {
+		p.remove(q)
+		p.idle--
+	}
+	return p.idle < p.maxIdle
 }
 
 func (p *pool) remove(q *peer) {

@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -14,6 +15,7 @@ type Conn struct {
 	peer  *peer
 	host  Host
 	close sync.Once
+	gone  atomic.Bool // closed
 }
 
 // Host returns the host with all its settings.
@@ -42,10 +44,13 @@ func (c *Conn) AuthMethod() string {
 func (c *Conn) Alive() bool { return c.peer.alive() }
 
 // Close gives the connection back to the client, which keeps it for the next
-// call or closes it. Commands still running over it go on. It always returns
-// nil, and may be called again.
+// call or closes it. Commands still running over it go on, new ones cannot be
+// started. It always returns nil, and may be called again.
 func (c *Conn) Close() error {
-	c.close.Do(c.peer.release)
+	c.close.Do(func() {
+		c.gone.Store(true)
+		c.peer.release()
+	})
 	return nil
 }
 
@@ -55,7 +60,7 @@ func (c *Conn) Run(ctx context.Context, cmd Command) (Output, error) {
 	out := newCollector(cmd.maxOutput(defaultMaxOutput))
 	p, err := c.start(ctx, ctx, cmd, out)
 	if err != nil {
-		return Output{Command: cmd.Line}, err
+		return Output{Command: cmd.Line, Code: -1}, err
 	}
 	p.watch()
 	return out.output(p), p.err

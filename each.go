@@ -36,11 +36,11 @@ type Result[T any] struct {
 // Each connects to every host, at most [Client.Limit] at a time, calls do, and
 // yields exactly one Result a host as it comes. Leaving the loop cancels the
 // rest and waits for it; no goroutine is left. After the end of the context
-// every host still gets its Result, with [ErrNotRun] where do was not called.
+// every host still gets its Result, with [ErrNotRun] where nothing was begun.
 // A panic in do becomes the host's error.
 //
-// hosts is ranged over in a goroutine of its own, as slots fall free. The Conn
-// is do's while it runs.
+// hosts is ranged over in a goroutine of its own, as slots fall free and the
+// caller takes results. The Conn is do's while it runs.
 func Each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(context.Context, *Conn) (T, error)) iter.Seq[Result[T]] {
 	return each(ctx, c, hosts, func(ctx context.Context, conn *Conn, _ int) (T, error) { return do(ctx, conn) })
 }
@@ -90,7 +90,9 @@ func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
 	defer close(r.results)
 	defer wg.Wait()
 	defer func() { r.panicked = recover() }()
-	slots := make(chan struct{}, max(orDefault(r.client.Limit, DefaultLimit), 1))
+	limit := max(orDefault(r.client.Limit, DefaultLimit), 1)
+	slots := make(chan struct{}, limit)
+	room := make(chan struct{}, 2*limit) // at work, or done and not yet taken
 	index := -1
 	for h := range hosts {
 		index++
@@ -100,16 +102,20 @@ func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
 			return
 		default:
 		}
-		if take(ctx, slots) != nil {
-			if !r.send(r.notRun(ctx, h, i)) {
+		if take(ctx, room) != nil || take(ctx, slots) != nil {
+			if !r.send(notRun[T](ctx, h, i)) {
 				return
 			}
 			continue
 		}
 		wg.Go(func() {
-			res := r.one(ctx, h, i)
-			<-slots
-			r.send(res)
+			res := unfinished[T](h, i)
+			defer func() {
+				<-slots
+				r.send(res)
+				<-room
+			}()
+			r.one(ctx, &res)
 		})
 	}
 }
@@ -123,39 +129,53 @@ func (r *run[T]) send(res Result[T]) bool {
 	}
 }
 
-func (r *run[T]) notRun(ctx context.Context, h Host, i int) Result[T] {
-	return Result[T]{Host: h, Index: i, Began: time.Now(), Err: &HostError{Host: h.Name, Stage: StagePrepare,
-		Kind: KindNotRun, Err: context.Cause(ctx)}}
+// unfinished is a host's result until there is another.
+func unfinished[T any](h Host, i int) Result[T] {
+	res := Result[T]{Host: h, Index: i, Began: time.Now(), Err: internalError(h, "the function ended its goroutine")}
+	if o, ok := any(&res.Value).(*Output); ok {
+		o.Code = -1
+	}
+	return res
 }
 
-func (r *run[T]) one(ctx context.Context, h Host, i int) (res Result[T]) {
-	res = Result[T]{Host: h, Index: i, Began: time.Now()}
+func notRun[T any](ctx context.Context, h Host, i int) Result[T] {
+	res := unfinished[T](h, i)
+	res.Err = &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindNotRun, Err: context.Cause(ctx)}
+	return res
+}
+
+func internalError(h Host, format string, args ...any) *HostError {
+	return &HostError{Host: h.Name, Stage: StageRun, Kind: KindInternal, Err: fmt.Errorf(format, args...)}
+}
+
+func (r *run[T]) one(ctx context.Context, res *Result[T]) {
+	h := res.Host
 	defer func() {
 		if v := recover(); v != nil {
-			res.Err = &HostError{Host: h.Name, Stage: StageRun, Kind: KindInternal, Err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
+			res.Err = internalError(h, "panic: %v\n%s", v, debug.Stack())
 		}
 		res.Took = time.Since(res.Began)
 	}()
 	if ctx.Err() != nil {
-		return r.notRun(ctx, h, i)
+		res.Err = notRun[T](ctx, h, res.Index).Err
+		return
 	}
 	if h.line != nil && h.line.err != nil {
 		res.Err = lineError(h, h.line.err)
-		return res
+		return
 	}
 	conn, timings, err := r.client.connect(ctx, h)
 	res.Timings = timings
 	if err != nil {
 		res.Err = err
-		return res
+		return
 	}
 	defer conn.Close()
 	res.Host, res.AuthMethod = conn.host, conn.AuthMethod()
-	res.Value, res.Err = r.do(ctx, conn, i)
+	res.Value, res.Err = r.do(ctx, conn, res.Index)
 	if o, ok := any(res.Value).(Output); ok {
 		res.Timings.Start, res.Timings.Run = o.Start, o.Run
 	}
-	return res
 }
 
 // Gather takes all results and returns them in the order of the hosts, and the

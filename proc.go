@@ -46,6 +46,7 @@ type Proc struct {
 	errBytes atomic.Int64
 	cleanup  []func()
 
+	ending     sync.Mutex // held while the streams end and done is closed, as one
 	done       chan struct{}
 	err        error // set before done is closed, as the rest
 	code       int
@@ -63,6 +64,8 @@ func (p *Proc) Command() string { return p.command }
 // Done reports whether the command has ended and all its output has come. It
 // never touches the network.
 func (p *Proc) Done() bool {
+	p.ending.Lock()
+	defer p.ending.Unlock()
 	select {
 	case <-p.done:
 		return true
@@ -359,21 +362,29 @@ func (p *Proc) fail(kind Kind, err error) {
 	}
 }
 
-// seal marks the end: what comes late is dropped, what waits wakes up.
-func (p *Proc) seal(err error) {
+// seal marks the end: what comes late is dropped, who waits to write wakes up.
+func (p *Proc) seal() {
 	p.sealed.Store(true)
 	p.openStdin()
 	for _, f := range p.cleanup {
 		f()
 	}
 	end := io.EOF
-	if he, ok := errors.AsType[*HostError](err); ok {
+	if he, ok := errors.AsType[*HostError](p.err); ok {
 		end = he
+}
+
+// end makes the end known: who has read to a stream's end finds the command
+// done, and the other way round.
+func (p *Proc) end() {
 	}
 	p.Stdout.finish(end)
 	p.Stderr.finish(end)
 }
+	p.ending.Lock()
+	defer p.ending.Unlock()
 
 func (p *Proc) openStdin() { p.readied.Do(func() { close(p.ready) }) }
+	close(p.done)
 
 func (p *Proc) String() string { return fmt.Sprintf("%s: %s", p.conn.host.Name, p.command) }

@@ -36,9 +36,9 @@ func (p *Proc) watch() {
 		p.session.link.drain() // not answered: it ends with its other sessions
 	}
 	p.session.link.leave()
-	p.seal(p.err)
+	p.seal()
 	p.conn.peer.release()
-	close(p.done)
+	p.end()
 }
 
 // watcher is the state of watch.

@@ -216,6 +216,7 @@ func TestDisconnect(t *testing.T) {
 			t.Errorf("the other host: %v", err)
 		}
 		login(t, f, 0)
+		synctest.Wait()
 		if s := f.Stats(); s.Conns != 2 || s.PeakConns != 2 || s.TotalConns != 3 || s.Handshakes != 0 || s.TotalHandshakes != 3 {
 			t.Errorf("got %+v", s)
 		}

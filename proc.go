@@ -226,6 +226,9 @@ func (p *Proc) Close() error {
 // not, the caller waits by calling watch, and Stdin is the command's alone.
 func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, error) {
 	began := time.Now()
+	if c.gone.Load() {
+		return nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindCancelled, Err: errConnClosed}
+	}
 	line, err := cmd.lineFor(c.host)
 	if err != nil {
 		return nil, lineError(c.host, err)
@@ -369,22 +372,22 @@ func (p *Proc) seal() {
 	for _, f := range p.cleanup {
 		f()
 	}
-	end := io.EOF
-	if he, ok := errors.AsType[*HostError](p.err); ok {
-		end = he
 }
 
 // end makes the end known: who has read to a stream's end finds the command
 // done, and the other way round.
 func (p *Proc) end() {
+	end := io.EOF
+	if he, ok := errors.AsType[*HostError](p.err); ok {
+		end = he
 	}
-	p.Stdout.finish(end)
-	p.Stderr.finish(end)
-}
 	p.ending.Lock()
 	defer p.ending.Unlock()
+	p.Stdout.finish(end)
+	p.Stderr.finish(end)
+	close(p.done)
+}
 
 func (p *Proc) openStdin() { p.readied.Do(func() { close(p.ready) }) }
-	close(p.done)
 
 func (p *Proc) String() string { return fmt.Sprintf("%s: %s", p.conn.host.Name, p.command) }

@@ -3,9 +3,11 @@ package shoal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,16 +53,15 @@ type Client struct {
 	// hosts at [LevelLine] and warnings; nil means none. Never a secret.
 	Log *slog.Logger
 
-	init  sync.Once
-	limit limits
-	cache pool
-	keys  keyCache
-	known KnownHosts
-	self  func() (string, error) // the current user's name
-	agent func() (*sshagent.Client, error)
-	auth  []Auth // of hosts that name none
-	// buffers holds *[]byte of largeBuffer bytes.
-	buffers sync.Pool
+	init         sync.Once
+	limit        limits
+	cache        pool
+	keys         keyCache
+	known        KnownHosts
+	self         func() (string, error) // the current user's name
+	agent        func() (*sshagent.Client, error)
+	auth         []Auth    // of hosts that name none
+	small, large sync.Pool // of *[]byte, for output
 }
 
 // LevelLine is the level of [Client.Log] at which lines of hosts are logged,
@@ -111,6 +112,9 @@ func (c *Client) complete(h Host) (Host, error) {
 	}
 	if h.Network == "" {
 		h.Network = "tcp"
+	}
+	if c.Dial == nil && !slices.Contains([]string{"tcp", "tcp4", "tcp6"}, h.Network) {
+		return h, fmt.Errorf("network %q is not tcp, tcp4 or tcp6", h.Network)
 	}
 	return h, nil
 }

@@ -134,8 +134,10 @@ const (
 // copy moves one output to its sink, and past a failure or the limit drains it.
 // It ends with the session.
 func (p *Proc) copy(r io.Reader, sink func([]byte) error, count *atomic.Int64, limit int64) {
-	buffers := &p.conn.peer.client.buffers
-	buf := make([]byte, smallBuffer)
+	client := p.conn.peer.client
+	small := takeBuffer(&client.small, smallBuffer)
+	defer client.small.Put(small)
+	buf := *small
 	var large *[]byte
 	for dead := false; ; {
 		n, err := r.Read(buf)
@@ -149,10 +151,7 @@ func (p *Proc) copy(r io.Reader, sink func([]byte) error, count *atomic.Int64, l
 			}
 			dead = dead || !p.deliver(sink, b)
 			if n == smallBuffer && large == nil {
-				if large, _ = buffers.Get().(*[]byte); large == nil {
-					b := make([]byte, largeBuffer)
-					large = &b
-				}
+				large = takeBuffer(&client.large, largeBuffer)
 				buf = *large
 			}
 		}
@@ -162,8 +161,17 @@ func (p *Proc) copy(r io.Reader, sink func([]byte) error, count *atomic.Int64, l
 	}
 	p.deliver(sink, nil) // the end
 	if large != nil {
-		buffers.Put(large)
+		client.large.Put(large)
 	}
+}
+
+// takeBuffer takes a buffer from a pool, all of whose buffers have this size.
+func takeBuffer(pool *sync.Pool, size int) *[]byte {
+	if b, ok := pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, size)
+	return &b
 }
 
 // deliver hands bytes on, nil for the end; false means that the sink failed.

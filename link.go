@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,9 +281,6 @@ func await[T any](ctx context.Context, l *link, total time.Duration, call func()
 		v   T
 		err error
 	}
-	ctx, b, stop := withBudget(ctx, total)
-	defer stop()
-	b.stage(channelBudget)
 	done := make(chan answer, 1)
 	l.mu.Lock()
 	l.task(func() {
@@ -290,13 +288,22 @@ func await[T any](ctx context.Context, l *link, total time.Duration, call func()
 		done <- answer{v, err}
 	})
 	l.mu.Unlock()
+	var expired <-chan time.Time // a timer: a context would cost more than the rest
+	if total >= 0 {
+		t := time.NewTimer(cmp.Or(total, channelBudget))
+		defer t.Stop()
+		expired = t.C
+	}
+	var zero T
 	select {
 	case a := <-done:
 		return a.v, a.err
 	case <-ctx.Done():
 		l.drain()
-		var zero T
 		return zero, context.Cause(ctx)
+	case <-expired:
+		l.drain()
+		return zero, errBudget
 	}
 }
 

@@ -411,12 +411,20 @@ func (l *login) asked(i int, a Auth) ssh.AuthMethod {
 		l.last = "password"
 		return ssh.PasswordCallback(func() (string, error) {
 			s, err := l.question(a, Question{Kind: AskPassword, Attempt: l.answers,
-				Prompt: fmt.Sprintf("%s@%s's password: ", l.user, l.host.Name)})
+				Prompt: l.whose() + "'s password: "})
 			l.refused(i, err)
 			return s, err
 		})
 	}
 	return nil
+}
+
+// whose names the account in a prompt.
+func (l *login) whose() string {
+	if strings.Contains(l.host.Name, "@") {
+		return l.host.Name
+	}
+	return l.user + "@" + l.host.Name
 }
 
 func (l *login) askChallenge(i int, a Auth) ssh.KeyboardInteractiveChallenge {

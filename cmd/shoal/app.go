@@ -23,12 +23,16 @@ type app struct {
 }
 
 // run is the program. It returns the exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	return a.main(ctx, args)
+}
+
+func (a *app) main(ctx context.Context, args []string) (code int) {
 	defer func() {
 		if v := recover(); v != nil {
 			a.say(fmt.Sprintf("internal error: %v", v), "please report it, with the lines below")
-			fmt.Fprintf(stderr, "%s", debug.Stack())
+			fmt.Fprintf(a.stderr, "%s", debug.Stack())
 			code = exitInternal
 		}
 	}()

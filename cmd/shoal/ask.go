@@ -114,6 +114,7 @@ func (a *asker) hostKey(ctx context.Context, q shoal.HostKeyQuestion) (bool, err
 		if err != nil {
 			return false, err
 		}
+		answer = strings.TrimSpace(answer)
 		switch strings.ToLower(answer) {
 		case "yes", "y":
 			return true, nil
@@ -158,14 +159,27 @@ func (a *asker) question(ctx context.Context, prompt string, echo bool) (string,
 // converse writes the prompt and reads a line. Nothing ends a read from a
 // terminal: where ctx ends first, its goroutine stays until the program ends.
 func converse(ctx context.Context, in, out *os.File, prompt string, echo bool) (string, error) {
+	free := true // nobody reads
+	defer func() {
+		if free {
+			closeTerminal(in, out)
+		}
+	}()
 	fd := int(in.Fd())
 	state, err := term.GetState(fd)
-	if err != nil {
-		return "", errors.Join(err, closeTerminal(in, out))
+	if err == nil && !echo {
+		err = hideInput(fd)
 	}
-	for i, line := range strings.SplitAfter(prompt, "\n") {
+	if err != nil {
+		return "", err
+	}
+	if !echo {
+		defer io.WriteString(out, "\n")
+	}
+	defer term.Restore(fd, state)
+	for line := range strings.Lines(prompt) {
 		if _, err := io.WriteString(out, sanitizeLine(line)); err != nil {
-			return "", fmt.Errorf("line %d of a question: %w", i+1, err)
+			return "", err
 		}
 	}
 	type answer struct {
@@ -174,18 +188,14 @@ func converse(ctx context.Context, in, out *os.File, prompt string, echo bool) (
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		text, err := readAnswer(in, echo)
+		text, err := readAnswer(in)
 		answers <- answer{text, err}
 	}()
 	select {
 	case got := <-answers:
-		if !echo {
-			io.WriteString(out, "\n")
-		}
-		return got.text, errors.Join(got.err, closeTerminal(in, out))
+		return got.text, got.err
 	case <-ctx.Done():
-		term.Restore(fd, state)
-		io.WriteString(out, "\n")
+		free = false
 		return "", context.Cause(ctx)
 	}
 }
@@ -203,29 +213,23 @@ func sanitizeLine(line string) string {
 // maxAnswer bounds a line that is typed.
 const maxAnswer = 4 << 10
 
-func readAnswer(in *os.File, echo bool) (string, error) {
-	if !echo {
-		b, err := term.ReadPassword(int(in.Fd()))
-		return string(b), noAnswer(err)
-	}
+// readAnswer reads a line, without its end.
+func readAnswer(in *os.File) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); len(line) < maxAnswer; {
-		if _, err := in.Read(b); err != nil {
-			return "", noAnswer(err)
+		_, err := in.Read(b)
+		if err == io.EOF {
+			return "", errors.New("no answer was given")
+		}
+		if err != nil {
+			return "", err
 		}
 		if b[0] == '\n' {
 			break
 		}
 		line = append(line, b[0])
 	}
-	return strings.TrimSpace(string(line)), nil
-}
-
-func noAnswer(err error) error {
-	if err == io.EOF {
-		return errors.New("no answer was given")
-	}
-	return err
+	return strings.TrimSuffix(string(line), "\r"), nil
 }
 
 // count says how many hosts.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoal-ssh/shoal/internal/render"
@@ -15,8 +16,8 @@ import (
 type console struct {
 	mu       sync.Mutex
 	answered sync.Cond
-	asking   bool
-	late     []string // said while a question stood there
+	asking   atomic.Bool // written with mu held
+	late     []string    // said while a question stood there
 	screen   *render.Screen
 	status   *render.StatusLine
 
@@ -41,7 +42,7 @@ func newConsole(s *render.Screen) *console {
 func (c *console) show(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.asking {
+	for c.asking.Load() {
 		c.answered.Wait()
 	}
 	c.takeNotes()
@@ -53,7 +54,7 @@ func (c *console) show(f func()) {
 func (c *console) say(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asking {
+	if c.asking.Load() {
 		c.late = append(c.late, line)
 		return
 	}
@@ -64,27 +65,20 @@ func (c *console) say(line string) {
 func (c *console) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asking = true
+	c.asking.Store(true)
 	c.screen.Hold()
 }
 
 func (c *console) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asking = false
+	c.asking.Store(false)
 	for _, line := range c.late {
 		c.screen.Say(line)
 	}
 	c.late = nil
 	c.screen.Release()
 	c.answered.Broadcast()
-}
-
-// isAsking reports whether a question stands there.
-func (c *console) isAsking() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.asking
 }
 
 // noteBegin notes that work on a host begins.
@@ -134,7 +128,7 @@ func (c *console) tick() (stop func()) {
 func (c *console) redraw(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asking {
+	if c.asking.Load() {
 		return
 	}
 	if cols, _, ok := terminalSize(c.screen.Stderr); ok {
@@ -147,6 +141,9 @@ func (c *console) redraw(now time.Time) {
 // progress says how far the run is and what is running.
 func (c *console) progress(total int, tally *render.End) {
 	c.show(func() {
+		if tally.Hosts == total {
+			return
+		}
 		running := c.status.Running()
 		text := fmt.Sprintf("%d of %d hosts done", tally.Hosts, total)
 		if len(running) > 0 {

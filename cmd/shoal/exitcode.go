@@ -81,13 +81,13 @@ func (v *verdict) code(stopped error, wantLargest bool) int {
 		return exitInternal
 	case errors.Is(stopped, errFailFast):
 		return exitPolicy
-	case wantLargest && errors.Is(stopped, errDeadline):
+	case wantLargest && v.stopped && errors.Is(stopped, errDeadline):
 		return 255
 	case wantLargest && v.largest > 0:
 		return v.largest
 	case v.noReach:
 		return exitNoReach
-	case v.timedOut, errors.Is(stopped, errDeadline):
+	case v.timedOut, v.stopped && errors.Is(stopped, errDeadline):
 		return exitTimeout
 	case v.failed:
 		return exitFailed

@@ -31,6 +31,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.Flags().Bool("version", false, "say which version this is")
+	root.Flags().SetInterspersed(false) // flags behind an unknown word are not ours
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		name := ""
 		if c != root {

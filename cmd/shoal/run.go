@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/shoal-ssh/shoal"
 )
 
 const runHelp = `Run a command on hosts, at once, and show their output as it comes.
@@ -20,6 +22,9 @@ Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
 host was not reached; 4 some host timed out; 5 stopped by -k; 6 no hosts; 125 a
 failure of Shoal itself; 130 interrupted. Where several apply, the first of 130,
 5, 3, 4, 1.
+
+What is piped in goes to each host, to its end, as with ssh; -n keeps it back,
+which loops and jobs want whose own input is not meant for the hosts.
 
 On a terminal the first ^C says what is running and the second within two
 seconds ends it, on the hosts too; elsewhere the first one does.`
@@ -159,6 +164,11 @@ func (r *runner) prepare(ctx context.Context, f *runFlags) error {
 	}
 	r.command.Sudo = f.command.sudoer(password)
 	r.client.Host = f.connect.host(r.ask)
+	if known, ok := r.client.Host.HostKeys.(*shoal.KnownHosts); ok && f.output.verbose {
+		for _, w := range known.Warnings() {
+			r.console.say(w.Error())
+		}
+	}
 	if f.connect.hostKey.word == "off" {
 		r.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
 	}

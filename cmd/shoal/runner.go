@@ -27,6 +27,7 @@ type runner struct {
 	renderer render.Renderer
 
 	cancel  context.CancelCauseFunc
+	cause   func() error  // why the run was stopped
 	places  chan struct{} // with -k: of the hosts at work
 	began   time.Time
 	seq     []int64 // of lines, by host and stream
@@ -56,7 +57,7 @@ func (r *runner) run(ctx context.Context, prepare func(context.Context) error) e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.cancel = cancel
-	s := &signals{cancel: cancel, person: r.console.screen.StderrTTY, asking: r.console.isAsking,
+	s := &signals{cancel: cancel, person: r.console.screen.StderrTTY, asking: r.console.asking.Load,
 		progress: func() { r.console.progress(len(r.hosts), &r.tally) }}
 	defer s.watch()()
 	if err := prepare(ctx); err != nil {
@@ -68,6 +69,7 @@ func (r *runner) run(ctx context.Context, prepare func(context.Context) error) e
 		ctx, stop = context.WithTimeoutCause(ctx, d, errDeadline)
 		defer stop()
 	}
+	r.cause = func() error { return context.Cause(ctx) }
 	return r.watch(ctx)
 }
 
@@ -81,7 +83,7 @@ func (r *runner) watch(ctx context.Context) error {
 	}
 	stopTicks()
 	var err error
-	r.console.show(func() { err = r.end(context.Cause(ctx)) })
+	r.console.show(func() { err = r.end(r.cause()) })
 	return err
 }
 
@@ -172,6 +174,9 @@ func (r *runner) exit(res *shoal.Result[shoal.Output], t time.Duration) {
 	x := exitOf(res, t)
 	if x.Status == render.Timeout && x.Err.Stage == string(shoal.StageRun) && !errors.Is(res.Err, errDeadline) {
 		x.Err.Msg = overtime(r.command.Timeout)
+	}
+	if cause := r.cause(); x.Status == render.Cancelled && cause != nil {
+		x.Err.Msg = cause.Error() // and not what broke because of it
 	}
 	r.tally.Count(x.Status)
 	r.verdict.add(&x)

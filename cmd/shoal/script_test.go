@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"os/user"
@@ -26,7 +27,9 @@ func TestScript(t *testing.T) {
 // TestScriptOpenSSH runs those that need no broken hosts on real servers.
 func TestScriptOpenSSH(t *testing.T) {
 	opensshtest.Need(t, "sshd")
-	runScripts(t, "both", startOpenSSH)
+	runScripts(t, "both", func(t testing.TB, hosts int, faults map[int]sshtest.Fault) access {
+		return startOpenSSH(t, hosts, faults)
+	})
 }
 
 // access is how a script gets to the hosts that it runs on.
@@ -53,7 +56,7 @@ func runScripts(t *testing.T, dir string, start starter) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
-			env.Setenv("ME", loginName(t))
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Values[theTest{}] = env.T().(testing.TB)
 			return nil
 		},
@@ -83,14 +86,21 @@ func parseFleet(ts *testscript.TestScript, args []string) (hosts int, faults map
 
 // settle writes the home folder and sets the variables.
 func settle(ts *testscript.TestScript, a access) {
-	ssh := filepath.Join(ts.Getenv("HOME"), ".ssh")
-	ts.Check(os.MkdirAll(ssh, 0o700))
-	ts.Check(os.WriteFile(filepath.Join(ssh, "known_hosts"), a.knownHosts, 0o600))
-	ts.Check(os.WriteFile(filepath.Join(ssh, "id_ed25519"), a.key, 0o600))
+	ts.Check(a.write(ts.Getenv("HOME")))
 	ts.Setenv("HOSTS", strings.Join(a.hosts, ","))
 	for i, h := range a.hosts {
 		ts.Setenv("H"+strconv.Itoa(i), h)
 	}
+}
+
+// write makes a home folder from which the hosts let one in.
+func (a access) write(home string) error {
+	ssh := filepath.Join(home, ".ssh")
+	return errors.Join(
+		os.MkdirAll(ssh, 0o700),
+		os.WriteFile(filepath.Join(ssh, "known_hosts"), a.knownHosts, 0o600),
+		os.WriteFile(filepath.Join(ssh, "id_ed25519"), a.key, 0o600),
+	)
 }
 
 // startFleet starts embedded hosts; commands run in the shell, or where that is
@@ -112,14 +122,14 @@ func startFleet(shell string) starter {
 }
 
 // startOpenSSH starts a server for each host; they share a user and a key.
-func startOpenSSH(t testing.TB, hosts int, faults map[int]sshtest.Fault) access {
+func startOpenSSH(t testing.TB, hosts int, faults map[int]sshtest.Fault, extra ...string) access {
 	if len(faults) > 0 {
 		t.Fatal("real servers play no faults")
 	}
 	var a access
 	var authorized []string
 	for i := range hosts {
-		s := opensshtest.Start(t, opensshtest.Config{AuthorizedKeys: authorized})
+		s := opensshtest.Start(t, opensshtest.Config{AuthorizedKeys: authorized, Extra: extra})
 		known, err := os.ReadFile(s.KnownHosts)
 		if err == nil && i == 0 {
 			var key []byte

@@ -34,6 +34,7 @@ type signals struct {
 	asking   func() bool // a question stands there: ^C is the answer
 	progress func()      // says what runs
 
+	wg           sync.WaitGroup
 	first, ended time.Time
 }
 
@@ -55,8 +56,7 @@ func (s *signals) watch() (stop func()) {
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	s.wg.Go(func() {
 		for {
 			select {
 			case sig := <-ch:
@@ -68,8 +68,9 @@ func (s *signals) watch() (stop func()) {
 	})
 	return func() {
 		signal.Stop(ch)
+		signal.Stop(pipe)
 		close(done)
-		wg.Wait()
+		s.wg.Wait()
 	}
 }
 
@@ -83,7 +84,7 @@ func (s *signals) handle(sig syscall.Signal, now time.Time) {
 		return
 	case sig == syscall.SIGINT && s.person && !s.asking() && now.Sub(s.first) > twice:
 		s.first = now
-		go s.progress() // apart, since the screen may be stuck and ^C comes again
+		s.wg.Go(s.progress) // apart, since the screen may be stuck and ^C comes again
 		return
 	}
 	s.ended = now

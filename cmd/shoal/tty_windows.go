@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"os"
+
+	"golang.org/x/sys/windows"
 )
 
 // openTerminal opens the console, whatever the standard streams are.
@@ -17,3 +19,15 @@ func openTerminal() (in, out *os.File, err error) {
 }
 
 func closeTerminal(in, out *os.File) error { return errors.Join(in.Close(), out.Close()) }
+
+// hideInput has a console show nothing of what is typed. What was set before is
+// restored by the state that term.GetState returns.
+func hideInput(fd int) error {
+	var mode uint32
+	if err := windows.GetConsoleMode(windows.Handle(fd), &mode); err != nil {
+		return err
+	}
+	mode &^= windows.ENABLE_ECHO_INPUT
+	mode |= windows.ENABLE_LINE_INPUT | windows.ENABLE_PROCESSED_INPUT
+	return windows.SetConsoleMode(windows.Handle(fd), mode)
+}

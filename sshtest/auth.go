@@ -173,10 +173,12 @@ func (l *login) authorized(u *User, meta ssh.ConnMetadata, key ssh.PublicKey) bo
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return certAuthorized(u, meta, cert)
 	}
-	if u.ClientKey && sameKey(key, l.conn.fleet.client.PublicKey()) {
-		return true
-	}
-	return containsKey(u.Keys, key)
+	return l.conn.fleet.authorizedKey(u, key)
+}
+
+// authorizedKey reports whether a plain key is one of the user's.
+func (f *Fleet) authorizedKey(u *User, key ssh.PublicKey) bool {
+	return u.ClientKey && sameKey(key, f.client.PublicKey()) || containsKey(u.Keys, key)
 }
 
 func certAuthorized(u *User, meta ssh.ConnMetadata, cert *ssh.Certificate) bool {

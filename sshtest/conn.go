@@ -17,6 +17,7 @@ type conn struct {
 	fault Fault
 	wire  *wire
 	ssh   *ssh.ServerConn
+	raw   *rawConn // instead of ssh, for faults that need packets made by hand
 	user  string
 
 	wg          sync.WaitGroup // everything that runs for this connection
@@ -37,7 +38,11 @@ func (c *conn) serve() {
 	c.fleet.stats.conns.up()
 	c.event(Event{Kind: EventConnect, Detail: c.wire.RemoteAddr().String()})
 	ctx, cancel := context.WithCancel(context.Background())
-	if !c.playEarly() {
+	switch over := c.playEarly(); {
+	case over:
+	case c.fault.raw():
+		c.talkRaw(ctx)
+	default:
 		c.talk(ctx)
 	}
 	cancel()
@@ -162,16 +167,20 @@ func (c *conn) session(ctx context.Context, nc ssh.NewChannel) {
 		nc.Reject(ssh.ConnectionFailed, "open failed") // as sshd words it
 		return
 	}
-	ch, requests, err := nc.Accept()
-	if err != nil {
-		return
-	}
 	c.open.Add(1)
 	c.fleet.stats.sessions.up()
+	closed := func() {
+		c.fleet.stats.sessions.down()
+		c.open.Add(-1)
+	}
+	ch, requests, err := nc.Accept()
+	if err != nil {
+		closed()
+		return
+	}
 	s := newSession(c, number, ch)
 	c.wg.Go(func() {
-		defer c.fleet.stats.sessions.down()
-		defer c.open.Add(-1)
+		defer closed()
 		s.serve(ctx, requests)
 	})
 }

@@ -13,15 +13,17 @@ import (
 
 // playRequest plays the faults of the answer to exec, shell or subsystem. It
 // reports whether the request has been dealt with.
-func (s *Session) playRequest(req *ssh.Request) bool {
+func (s *Session) playRequest(req request) bool {
 	switch s.conn.fault.Kind {
 	case ExecSilent:
-		return true
 	case ExecRefused:
-		req.Reply(false, nil)
-		return true
+		req.reply(false)
+	case ExecUnimplemented:
+		s.conn.raw.unimplemented()
+	default:
+		return false
 	}
-	return false
+	return true
 }
 
 // play is run for a host with a fault: it runs handler, or what the fault puts
@@ -30,8 +32,11 @@ func (s *Session) play(ctx context.Context, handler Handler) {
 	switch s.conn.fault.Kind {
 	case ExecHang, ExecSlow, StdinNeverRead, ExecInfinite, ExecNoNewline, ExecExtFlood:
 		s.end(s.playOutput(ctx, handler))
-	case ExecResetMid, ExecCloseMid, ExecFreezeMid, ExecTruncatedPacket, BadMAC:
+	case ExecResetMid, ExecCloseMid, ExecFreezeMid, ExecTruncatedPacket, BadMAC,
+		ExecDisconnectMid, RekeySilent, RekeyDataFlood, RekeyNewHostKey:
 		s.playCut(ctx, handler)
+	case ExecDataAfterEOF, ExecDataAfterClose, ExecWindowOverrun, ExecHugePacket, ExecDataLenLie:
+		s.conn.raw.playEnd(ctx, s, handler)
 	default:
 		s.playEnd(ctx, handler)
 	}
@@ -200,6 +205,8 @@ func (s *Session) cut() {
 			return p, wireSilent
 		})
 		s.out.Write([]byte(strings.Repeat("corrupted\n", 100)))
+	default:
+		s.conn.raw.cut(s)
 	}
 }
 
@@ -234,6 +241,10 @@ func (c *conn) flush() {
 	answered := make(chan struct{})
 	c.wg.Go(func() {
 		defer close(answered)
+		if c.raw != nil {
+			c.raw.ping()
+			return
+		}
 		c.ssh.SendRequest("keepalive@openssh.com", true, nil)
 	})
 	timeout := time.NewTimer(time.Second)

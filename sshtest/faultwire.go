@@ -3,7 +3,9 @@ package sshtest
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -71,10 +73,43 @@ func (c *conn) playEarly() (over bool) {
 	case KexLengthZero:
 		w.say(version, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 		w.drain()
+	case KexPaddingLie:
+		w.say(version, "\x00\x00\x00\x1c\xff\x14"+strings.Repeat("\x00", 26))
+		w.drain()
+	case KexAlgoBomb:
+		w.say(version, string(cleartext(algorithmBomb(int(c.fault.count(20_000))))))
+		w.drain()
 	default:
 		return false
 	}
 	return true
+}
+
+// algorithmBomb is a KEXINIT (RFC 4253 §7.1) with n names in its first list.
+func algorithmBomb(n int) []byte {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("x%d", i)
+	}
+	one := []string{"none"}
+	return ssh.Marshal(struct {
+		Cookie                    [16]byte `sshtype:"20"`
+		Names                     []string
+		A, B, C, D, E, F, G, H, I []string
+		Follows                   bool
+		Reserved                  uint32
+	}{Names: names, A: one, B: one, C: one, D: one, E: one, F: one, G: one})
+}
+
+// cleartext makes a packet of the time before the first NEWKEYS (RFC 4253 §6).
+func cleartext(payload []byte) []byte {
+	padding := 8 - (5+len(payload))%8
+	if padding < 4 {
+		padding += 8
+	}
+	p := binary.BigEndian.AppendUint32(nil, uint32(1+len(payload)+padding))
+	p = append(append(p, byte(padding)), payload...)
+	return append(p, make([]byte, padding)...)
 }
 
 // noise is the same each time and has no newline in it.
@@ -172,13 +207,22 @@ func (c *conn) playKex(sc *ssh.ServerConfig) {
 		c.wire.filter = (&kexFilter{stop: msgNewKeys}).sent
 	case KexBadSig:
 		c.wire.filter = (&kexFilter{stop: msgNewKeys, change: breakSignature}).sent
+	case KexZeroPoint:
+		c.wire.filter = (&kexFilter{stop: msgNewKeys, change: zeroPoint}).sent
+	case KexIgnore:
+		c.wire.filter = (&kexFilter{stop: msgNewKeys, change: injectIgnore}).sent
+	case BannerLF:
+		c.wire.filter = func(p []byte) ([]byte, int32) {
+			c.wire.filter = nil // the version line is the first write
+			return bytes.Replace(p, []byte("\r\n"), []byte("\n"), 1), wireOpen
+		}
 	}
 }
 
 // A kexFilter watches the packets that a server sends until NEWKEYS.
 type kexFilter struct {
-	stop   byte // the last message that gets through
-	change func(packet []byte)
+	stop   byte                      // the last message that gets through
+	change func(reply []byte) []byte // of the key exchange
 	buf    []byte
 	begun  bool // the version line has passed
 	over   bool
@@ -220,10 +264,10 @@ func (k *kexFilter) next() []byte {
 		return nil
 	}
 	packet := k.take(size)
-	if k.change != nil && packet[5] == msgKexECDHReply {
-		k.change(packet)
-	}
 	k.over = packet[5] == k.stop
+	if k.change != nil && packet[5] == msgKexECDHReply {
+		packet = k.change(packet)
+	}
 	return packet
 }
 
@@ -237,7 +281,22 @@ func (k *kexFilter) take(n int) []byte {
 }
 
 // breakSignature flips a bit of the last field of a key exchange reply.
-func breakSignature(packet []byte) {
-	padding := int(packet[4])
-	packet[len(packet)-padding-1] ^= 1
+func breakSignature(reply []byte) []byte {
+	padding := int(reply[4])
+	reply[len(reply)-padding-1] ^= 1
+	return reply
+}
+
+// zeroPoint clears the second field, the server's public value.
+func zeroPoint(reply []byte) []byte {
+	at := 6
+	hostKey := int(binary.BigEndian.Uint32(reply[at:]))
+	at += 4 + hostKey
+	size := int(binary.BigEndian.Uint32(reply[at:]))
+	clear(reply[at+4 : at+4+size])
+	return reply
+}
+
+func injectIgnore(reply []byte) []byte {
+	return append(cleartext([]byte("\x02\x00\x00\x00\x01x")), reply...)
 }

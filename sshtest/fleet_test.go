@@ -212,6 +212,7 @@ func TestDisconnect(t *testing.T) {
 		if err := lost.Wait(); err == nil || !strings.Contains(err.Error(), "reset") {
 			t.Errorf("got %v, want a reset", err)
 		}
+		synctest.Wait()
 		if _, _, err := run(t, kept, "true", ""); err != nil {
 			t.Errorf("the other host: %v", err)
 		}

@@ -124,53 +124,60 @@ func (s *Session) serve(ctx context.Context, requests <-chan *ssh.Request) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for req := range requests {
-		s.request(ctx, req)
+		s.request(ctx, request{req.Type, req.Payload, func(ok bool) { req.Reply(ok, nil) }})
 	}
 }
 
-func (s *Session) request(ctx context.Context, req *ssh.Request) {
-	switch req.Type {
+// A request is a channel request (RFC 4254 §5.4), however it came in.
+type request struct {
+	typ     string
+	payload []byte
+	reply   func(ok bool) // does nothing where no reply is wanted
+}
+
+func (s *Session) request(ctx context.Context, req request) {
+	switch req.typ {
 	case "exec", "shell", "subsystem":
 		s.begin(ctx, req)
 	case "env":
-		req.Reply(!s.started && s.setEnv(req.Payload), nil)
+		req.reply(!s.started && s.setEnv(req.payload))
 	case "pty-req":
-		req.Reply(!s.started && s.setPTY(req.Payload), nil)
+		req.reply(!s.started && s.setPTY(req.payload))
 	case "window-change":
-		req.Reply(s.resize(req.Payload), nil)
+		req.reply(s.resize(req.payload))
 	case "signal":
-		req.Reply(s.signal(req.Payload), nil)
+		req.reply(s.signal(req.payload))
 	default:
-		req.Reply(false, nil)
+		req.reply(false)
 	}
 }
 
 // begin starts the one program of a session (RFC 4254 §6.5).
-func (s *Session) begin(ctx context.Context, req *ssh.Request) {
+func (s *Session) begin(ctx context.Context, req request) {
 	handler := s.program(req)
 	if handler == nil || s.started {
-		req.Reply(false, nil)
+		req.reply(false)
 		return
 	}
 	s.started = true
 	if s.playRequest(req) {
 		return
 	}
-	req.Reply(true, nil)
+	req.reply(true)
 	s.conn.wg.Go(func() { s.run(ctx, handler) })
 }
 
 // program finds the handler that a request asks for; nil if there is none.
-func (s *Session) program(req *ssh.Request) Handler {
-	if req.Type == "shell" {
+func (s *Session) program(req request) Handler {
+	if req.typ == "shell" {
 		s.event(Event{Kind: EventShell, OK: true})
 		return s.conn.fleet.cfg.Handler
 	}
 	var arg struct{ Value string }
-	if ssh.Unmarshal(req.Payload, &arg) != nil {
+	if ssh.Unmarshal(req.payload, &arg) != nil {
 		return nil
 	}
-	if req.Type == "exec" {
+	if req.typ == "exec" {
 		s.Command = arg.Value
 		s.event(Event{Kind: EventExec, Detail: arg.Value, OK: true})
 		return s.conn.fleet.cfg.Handler
@@ -231,12 +238,15 @@ func (s *Session) closeWrite() {
 	s.ch.CloseWrite()
 }
 
+// maxEnv is the number of variables that a client can set, as of sshd.
+const maxEnv = 128
+
 func (s *Session) setEnv(payload []byte) bool {
 	var env struct{ Name, Value string }
 	if ssh.Unmarshal(payload, &env) != nil {
 		return false
 	}
-	ok := s.conn.fleet.acceptsEnv(env.Name)
+	ok := len(s.Env) < maxEnv && s.conn.fleet.acceptsEnv(env.Name)
 	setting := env.Name + "=" + env.Value
 	s.event(Event{Kind: EventEnv, Detail: setting, OK: ok})
 	if ok {
@@ -291,13 +301,11 @@ func (s *Session) signal(payload []byte) bool {
 	if ssh.Unmarshal(payload, &sig) != nil {
 		return false
 	}
-	ok := false
-	select {
-	case s.signals <- ssh.Signal(sig.Name):
-		ok = true
-	default:
-	}
+	ok := len(s.signals) < cap(s.signals) // nobody else sends
 	s.event(Event{Kind: EventSignal, Detail: sig.Name, OK: ok})
+	if ok {
+		s.signals <- ssh.Signal(sig.Name)
+	}
 	return ok
 }
 

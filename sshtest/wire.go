@@ -100,10 +100,10 @@ func (w *wire) send(p []byte) error {
 	if w.filter != nil {
 		p, then = w.filter(p)
 	}
-	_, err := w.Conn.Write(p)
 	if then != wireOpen {
-		w.state.Store(then)
+		w.state.Store(then) // before the client can answer
 	}
+	_, err := w.Conn.Write(p)
 	return err
 }
 

@@ -27,8 +27,9 @@ type Auth struct {
 	name string
 	// id tells the same Auth made twice from another one; comparable.
 	id any
-	// load returns the keys of kinds that have keys.
-	load func(ctx context.Context, c *Client) ([]heldKey, error)
+	// load returns the keys of kinds that have keys, for the login that wants
+	// them first.
+	load func(*login) ([]heldKey, error)
 	// secret answers for Password.
 	secret string
 	ask    func(context.Context, Question) (string, error)
@@ -57,6 +58,8 @@ func (a Auth) GoString() string { return a.String() }
 // MarshalText is String, so that encoders show no secret.
 func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
+func (a Auth) invalid() bool { return a.kind == 0 }
+
 func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
 
 // Agent offers the keys of the user's SSH agent: the one at SSH_AUTH_SOCK, or
@@ -65,12 +68,12 @@ func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
 // a host, over all its Auth.
 func Agent() Auth {
 	return Auth{kind: authKeys, name: "agent", id: "agent",
-		load: func(ctx context.Context, c *Client) ([]heldKey, error) {
-			agent, err := c.agent()
+		load: func(l *login) ([]heldKey, error) {
+			agent, err := l.client.agent()
 			if err != nil {
 				return nil, err
 			}
-			signers, err := agent.Signers(ctx)
+			signers, err := agent.Signers(l.ctx)
 			return heldKeys(signers, nil), err
 		}}
 }
@@ -84,13 +87,15 @@ func Agent() Auth {
 func KeyFile(path string, passphrase ...string) Auth {
 	pass := strings.Join(passphrase, "")
 	return Auth{kind: authKeys, name: "key " + path, id: [3]string{"file", path, pass},
-		load: func(context.Context, *Client) ([]heldKey, error) {
+		load: func(l *login) ([]heldKey, error) {
 			file, err := expandHome(path)
 			if err != nil {
 				return nil, err
 			}
 			asker := newAsker(path, pass)
+			asker.who = l // some formats tell nothing before they are decrypted
 			signers, err := keyfile.LazyAll(file, asker.passphrase)
+			asker.who = nil
 			return heldKeys(signers, asker), err
 		}}
 }
@@ -100,7 +105,7 @@ func KeyFile(path string, passphrase ...string) Auth {
 func KeyBytes(pem []byte, passphrase ...string) Auth {
 	pass := strings.Join(passphrase, "")
 	return Auth{kind: authKeys, name: "key in memory", id: [2]any{sha256.Sum256(pem), pass},
-		load: func(context.Context, *Client) ([]heldKey, error) {
+		load: func(*login) ([]heldKey, error) {
 			s, err := keyfile.Parse(pem, newAsker("", pass).passphrase)
 			if err != nil {
 				return nil, err
@@ -111,10 +116,13 @@ func KeyBytes(pem []byte, passphrase ...string) Auth {
 
 // Key offers a key that the program holds: one in a hardware module, or a
 // certificate made with [ssh.NewCertSigner]. It must be safe for concurrent
-// use.
+// use. Nil makes the zero Auth.
 func Key(s ssh.Signer) Auth {
+	if s == nil {
+		return Auth{}
+	}
 	return Auth{kind: authKeys, name: "key " + ssh.FingerprintSHA256(s.PublicKey()), id: [2]string{"key", string(s.PublicKey().Marshal())},
-		load: func(context.Context, *Client) ([]heldKey, error) {
+		load: func(*login) ([]heldKey, error) {
 			return heldKeys([]ssh.Signer{s}, nil), nil
 		}}
 }
@@ -152,8 +160,11 @@ type Question struct {
 // same list, the prompts of "keyboard-interactive", or else the password. It
 // is called at most three times for one thing, from several goroutines at
 // once, and must return when the context ends. An error ends this way to log
-// in.
+// in. A nil function makes the zero Auth.
 func Ask(answer func(context.Context, Question) (string, error)) Auth {
+	if answer == nil {
+		return Auth{}
+	}
 	return Auth{kind: authAsk, name: "ask", id: &answer, ask: answer}
 }
 
@@ -195,6 +206,9 @@ func (a *asker) passphrase(attempt int) ([]byte, error) {
 		return nil, nil
 	}
 	s, err := a.who.askPassphrase(a.path, attempt)
+	if a.who.ctx.Err() != nil {
+		err = a.who.ctx.Err() // not the last word on the key
+	}
 	return []byte(s), err
 }
 
@@ -231,7 +245,7 @@ func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signat
 	}
 	defer func() { a.turn <- struct{}{} }()
 	a.who = o.login
-	defer func() { a.who = nil; a.open.Store(true) }()
+	defer func() { a.who = nil; a.open.Store(o.login.ctx.Err() == nil) }()
 	return o.MultiAlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
 }
 
@@ -250,6 +264,7 @@ type login struct {
 	host   Host
 	user   string
 	waits  *budget // stopped while a person types
+	wire   *wire
 
 	keys      map[int][]heldKey // loaded and not yet offered, by place in host.Auth
 	done      map[int]bool
@@ -257,13 +272,14 @@ type login struct {
 	answers   int
 	problems  []error
 	left      bool // keys were left unoffered
+	over      bool // the server and we are out of step
 	noSecrets bool // no password to a host with a changed key
 	last      string
 	allowed   []string
 }
 
-func newLogin(ctx context.Context, c *Client, h Host, user string, waits *budget) *login {
-	return &login{ctx: ctx, client: c, host: h, user: user, waits: waits,
+func newLogin(ctx context.Context, hs *handshake) *login {
+	return &login{ctx: ctx, client: hs.client, host: hs.host, user: hs.host.User, waits: hs.budget, wire: hs.wire,
 		keys: map[int][]heldKey{}, done: map[int]bool{}, offered: map[string]bool{}, last: "none"}
 }
 
@@ -271,8 +287,11 @@ func newLogin(ctx context.Context, c *Client, h Host, user string, waits *budget
 // the server still accepts and that was not used up.
 func (l *login) next(ctx *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.allowed = ctx.AllowedMethods
+	if lost := l.wire.lost.Load(); lost != nil {
+		return nil, *lost // x/crypto would go on
+	}
 	for i, a := range l.host.Auth {
-		if l.done[i] {
+		if l.done[i] || l.over {
 			continue
 		}
 		if m := l.method(i, a); m != nil {
@@ -304,7 +323,9 @@ func (l *login) may(method string) bool { return slices.Contains(l.allowed, meth
 // so that after a partial success the others are still to be had.
 func (l *login) key(i int, a Auth) ssh.AuthMethod {
 	if _, ok := l.keys[i]; !ok {
-		signers, err := l.client.keys.load(l.ctx, a, func() ([]heldKey, error) { return a.load(l.ctx, l.client) })
+		l.waits.pause() // a person may be asked, for us or for another host
+		signers, err := l.client.keys.load(l.ctx, a, func() ([]heldKey, error) { return a.load(l) })
+		l.waits.resume()
 		if err != nil {
 			l.problems = append(l.problems, fmt.Errorf("%s: %w", a, err))
 		}
@@ -365,35 +386,17 @@ func (l *login) password(i int, a Auth) ssh.AuthMethod {
 		return ssh.Password(a.secret)
 	case l.may("keyboard-interactive"):
 		l.done[i], l.last = true, "keyboard-interactive"
-		return ssh.KeyboardInteractive(l.passwordChallenge(a))
+		return ssh.KeyboardInteractive(l.challenge(i, maxAnswers, func(prompt string, echo bool) (string, error) {
+			if echo {
+				return "", fmt.Errorf("keyboard-interactive: the server asks %q, which a password does not answer", printable(prompt))
+			}
+			return a.secret, nil
+		}))
 	default:
 		return nil // perhaps after a partial success
 	}
 	l.done[i] = true
 	return nil
-}
-
-// maxPrompts bounds what one keyboard-interactive request may ask.
-const maxPrompts = 32
-
-func (l *login) passwordChallenge(a Auth) ssh.KeyboardInteractiveChallenge {
-	sent := 0
-	return func(_, _ string, prompts []string, echos []bool) ([]string, error) {
-		if len(prompts) == 0 {
-			return nil, nil
-		}
-		if sent++; sent > maxAnswers {
-			return nil, errors.New("keyboard-interactive: the server keeps asking")
-		}
-		answers := make([]string, len(prompts))
-		for i, echo := range echos {
-			if echo || len(prompts) > maxPrompts {
-				return nil, fmt.Errorf("keyboard-interactive: the server asks %q, which a password does not answer", printable(prompts[i]))
-			}
-			answers[i] = a.secret
-		}
-		return answers, nil
-	}
 }
 
 func (l *login) asked(i int, a Auth) ssh.AuthMethod {
@@ -405,7 +408,9 @@ func (l *login) asked(i int, a Auth) ssh.AuthMethod {
 	case l.may("keyboard-interactive"):
 		l.answers++
 		l.last = "keyboard-interactive"
-		return ssh.KeyboardInteractive(l.askChallenge(i, a))
+		return ssh.KeyboardInteractive(l.challenge(i, maxRounds, func(prompt string, echo bool) (string, error) {
+			return l.question(a, Question{Kind: AskInteractive, Prompt: prompt, Echo: echo, Attempt: l.answers})
+		}))
 	case l.may("password"):
 		l.answers++
 		l.last = "password"
@@ -427,27 +432,47 @@ func (l *login) whose() string {
 	return l.user + "@" + l.host.Name
 }
 
-func (l *login) askChallenge(i int, a Auth) ssh.KeyboardInteractiveChallenge {
-	rounds := 0
+// Bounds on what one keyboard-interactive request may ask (RFC 4256 §3.2).
+const (
+	maxPrompts = 32
+	maxRounds  = 10
+)
+
+// challenge answers keyboard-interactive's prompts, in limit rounds at most.
+// Where there is no answer it says nothing rather than breaking off: a server
+// that waits for answers may take the next request for one.
+func (l *login) challenge(i, limit int, answer func(prompt string, echo bool) (string, error)) ssh.KeyboardInteractiveChallenge {
+	rounds, asked, mute := 0, 0, false
 	return func(_, instruction string, prompts []string, echos []bool) ([]string, error) {
-		if rounds++; rounds > 10 || len(prompts) > maxPrompts {
-			return nil, errors.New("keyboard-interactive: the server keeps asking")
+		rounds++
+		if len(prompts) > 0 {
+			asked++
+		}
+		if rounds > maxRounds || asked > limit || len(prompts) > maxPrompts {
+			l.over = true
+			l.problems = append(l.problems, errors.New("keyboard-interactive: the server keeps asking"))
+			return nil, errOutOfStep
 		}
 		answers := make([]string, len(prompts))
 		for n, prompt := range prompts {
+			if mute {
+				break
+			}
 			if instruction != "" {
 				prompt = instruction + " " + prompt
 			}
-			s, err := l.question(a, Question{Kind: AskInteractive, Prompt: prompt, Echo: echos[n], Attempt: l.answers})
-			if err != nil {
+			var err error
+			if answers[n], err = answer(prompt, echos[n]); err != nil {
 				l.refused(i, err)
-				return nil, err
+				clear(answers)
+				mute = true
 			}
-			answers[n] = s
 		}
 		return answers, nil
 	}
 }
+
+var errOutOfStep = errors.New("keyboard-interactive: broken off")
 
 // refused ends a way to log in whose function returned an error.
 func (l *login) refused(i int, err error) {

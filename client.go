@@ -49,6 +49,9 @@ type Client struct {
 	// Dial makes the network connections; nil means TCP, to all addresses of
 	// a name as in RFC 8305. It gets the name unresolved, as "host:port".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Resolver looks up names where Dial is nil; nil means
+	// [net.DefaultResolver].
+	Resolver *net.Resolver
 	// Log gets the stages with their times at [slog.LevelDebug], lines of
 	// hosts at [LevelLine] and warnings; nil means none. Never a secret.
 	Log *slog.Logger
@@ -106,6 +109,9 @@ func (c *Client) complete(h Host) (Host, error) {
 	}
 	if h.Auth == nil {
 		h.Auth = c.auth
+	}
+	if i := slices.IndexFunc(h.Auth, Auth.invalid); i >= 0 {
+		return h, fmt.Errorf("number %d of Auth is a zero Auth", i+1)
 	}
 	if h.HostKeys == nil {
 		h.HostKeys = &c.known

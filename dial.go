@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (c *Client) lookup(ctx context.Context, network, host string) ([]netip.Addr
 		return nil, err
 	}
 	defer func() { <-c.limit.lookups }()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, strings.Replace(network, "tcp", "ip", 1), host)
+	ips, err := cmp.Or(c.Resolver, net.DefaultResolver).LookupNetIP(ctx, strings.Replace(network, "tcp", "ip", 1), host)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +263,7 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 	defer func() { hs.leave() }()
 	hs.wire = newWire(conn, func() { hs.enter(ctx) })
 	hs.wire.wrote = hs.wrote
-	hs.login = newLogin(ctx, hs.client, hs.host, hs.host.User, hs.budget)
+	hs.login = newLogin(ctx, hs)
 	stop := context.AfterFunc(ctx, func() { hs.wire.Close() })
 	config := &ssh.ClientConfig{
 		Config:            algorithms,
@@ -384,7 +385,7 @@ func (hs *handshake) failure(ctx context.Context, err error) *HostError {
 	case StageKex:
 		if _, ok := errors.AsType[*ssh.AlgorithmNegotiationError](err); ok {
 			he.Kind = KindNoAlgorithm
-		} else if !hs.wire.lost.Load() {
+		} else if hs.wire.lost.Load() == nil {
 			he.Kind = KindProtocol
 		}
 	case StageAuth:
@@ -421,7 +422,7 @@ func (hs *handshake) authFailure(he *HostError, err error) {
 		he.Kind = KindTooManyKeys
 	case strings.Contains(text, "ssh: disconnect"):
 		he.Kind = KindAuthFailed
-	case !hs.wire.lost.Load():
+	case hs.wire.lost.Load() == nil:
 		he.Kind = KindProtocol
 	}
 }

@@ -21,11 +21,11 @@ type wire struct {
 	// wrote is called before each write with its number, from 1.
 	wrote func(n int64)
 
-	lastRead  atomic.Int64 // since began
-	read      atomic.Int64 // bytes
-	writes    atomic.Int64 // calls of Write
-	broken    atomic.Bool  // a failed read was reported, or the connection closed
-	lost      atomic.Bool  // reading or writing failed, before we closed
+	lastRead  atomic.Int64          // since began
+	read      atomic.Int64          // bytes
+	writes    atomic.Int64          // calls of Write
+	broken    atomic.Bool           // a failed read was reported, or the connection closed
+	lost      atomic.Pointer[error] // why reading or writing failed, before we closed
 	settle    atomic.Pointer[settler]
 	closeOnce sync.Once
 	closeErr  error
@@ -88,7 +88,7 @@ func (w *wire) count(p []byte) (int, error) {
 		if s := w.settle.Load(); s != nil {
 			s.wait()
 		}
-		w.lost.Store(true)
+		w.lost.CompareAndSwap(nil, &err)
 		w.broken.Store(true)
 	}
 	return n, err
@@ -156,7 +156,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	n, err := w.Conn.Write(p)
 	if err != nil && !w.broken.Load() {
-		w.lost.Store(true)
+		w.lost.CompareAndSwap(nil, &err)
 	}
 	return n, err
 }

@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,8 @@ import (
 // the file itself, whose newer formats have it in clear, or else from path.pub.
 // With neither the key is decrypted at once.
 //
-// The signer asks once, at its first use, and keeps the answer or the error.
+// The signer asks once, at its first use, and keeps the answer or the error, but
+// not the end of a context.
 func Lazy(path string, ask Passphrase) (ssh.Signer, error) {
 	s, err := open(path)
 	if err != nil {
@@ -37,7 +39,7 @@ func Lazy(path string, ask Passphrase) (ssh.Signer, error) {
 	if err := acceptable(known); err != nil {
 		return nil, named(path, err)
 	}
-	return &signer{public: known, open: sync.OnceValues(func() (ssh.AlgorithmSigner, error) {
+	return &signer{public: known, open: once(func() (ssh.AlgorithmSigner, error) {
 		signer, err := s.signer(ask)
 		if err == nil && !equal(signer.public, known) {
 			err = errors.New("its public key is not the one in the .pub file")
@@ -47,6 +49,24 @@ func Lazy(path string, ask Passphrase) (ssh.Signer, error) {
 		}
 		return signer, nil
 	})}, nil
+}
+
+// once is [sync.OnceValues] except that the end of a context, which is one
+// caller's and not the key's, is not kept.
+func once(open func() (ssh.AlgorithmSigner, error)) func() (ssh.AlgorithmSigner, error) {
+	var mu sync.Mutex
+	var done bool
+	var signer ssh.AlgorithmSigner
+	var err error
+	return func() (ssh.AlgorithmSigner, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !done {
+			signer, err = open()
+			done = !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+		}
+		return signer, err
+	}
 }
 
 // LazyAll is [LoadAll] with a key as from [Lazy].

@@ -41,10 +41,11 @@ func dropSYN(t *testing.T, addr, port string) {
 // second (RFC 8305 §5), not for its own timeout.
 func TestSilentAddress(t *testing.T) {
 	conform(t, "3.2 test_multiple_available_addr")
+	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})
 	dropSYN(t, "127.0.0.23", portOf(f))
-	nameServer(t, zone{"slow.test.": {addrs: []string{"127.0.0.23", "127.0.0.1"}}, "dead.test.": {addrs: []string{"127.0.0.23"}}})
 	c := pinnedClient(t, f)
+	c.Resolver = resolver(t, zone{"slow.test.": {addrs: []string{"127.0.0.23", "127.0.0.1"}}, "dead.test.": {addrs: []string{"127.0.0.23"}}})
 	r, err := shoal.Gather(c.Run(testContext(t), shoal.Hosts("slow.test.:"+portOf(f)), shoal.Command{Line: "hostname"}))
 	if err != nil || r[0].Value.Text() != "host0\n" {
 		t.Errorf("got %q, %v", r[0].Value.Text(), err)

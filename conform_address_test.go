@@ -35,20 +35,31 @@ const (
 	noSuchName    = 3
 )
 
-// nameServer makes this program's resolver ask a server of the zone. The test
-// must not be parallel.
-func nameServer(t *testing.T, z zone) {
+// resolver asks a name server of the zone.
+func resolver(t *testing.T, z zone) *net.Resolver {
 	t.Helper()
 	var wg sync.WaitGroup
+	var mu sync.Mutex // net's lookups outlive their contexts
+	ended := false
 	end := make(chan struct{})
-	before := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	t.Cleanup(func() {
+		mu.Lock()
+		ended = true
+		mu.Unlock()
+		close(end)
+		wg.Wait()
+	})
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return nil, net.ErrClosed
+		}
 		client, server := net.Pipe()
 		wg.Go(func() { z.serve(server) })
-		wg.Go(func() { <-end; server.Close() }) // net's resolver outlives its context
+		wg.Go(func() { <-end; server.Close() })
 		return client, nil
 	}}
-	t.Cleanup(func() { net.DefaultResolver = before; close(end); wg.Wait() })
 }
 
 // serve answers questions as over TCP (RFC 1035 §4.2.2), until the client leaves.
@@ -119,8 +130,7 @@ func forward(t *testing.T, network, addr, target string) string {
 			}
 			wg.Go(func() {
 				defer in.Close()
-				dialer := net.Dialer{Resolver: &net.Resolver{}} // nameServer changes the default one
-				out, err := dialer.Dial("tcp", target)
+				out, err := net.Dial("tcp", target)
 				if err != nil {
 					return
 				}
@@ -152,7 +162,8 @@ func pinnedClient(t *testing.T, f *sshtest.Fleet) *shoal.Client {
 // A name without an address, and a name server that fails or says nothing.
 func TestUnknownHost(t *testing.T) {
 	conform(t, "3.1 test_unknown_host_failure", "3.1 test_retries", "3.1 test_connection_timeout")
-	nameServer(t, zone{"broken.test.": {code: serverFailure}, "mute.test.": {silent: true}, "empty.test.": {}})
+	t.Parallel()
+	r := resolver(t, zone{"broken.test.": {code: serverFailure}, "mute.test.": {silent: true}, "empty.test.": {}})
 	for _, tt := range []struct {
 		name     string
 		retry    shoal.Retry
@@ -167,7 +178,7 @@ func TestUnknownHost(t *testing.T) {
 		{"mute.test.", shoal.Retry{}, 1, shoal.KindTimeout},
 	} {
 		t.Run(fmt.Sprint(tt.name, tt.retry.Attempts), func(t *testing.T) {
-			c := &shoal.Client{Host: shoal.Host{User: "u", Auth: []shoal.Auth{}, Retry: tt.retry, Timeout: 50 * time.Millisecond}}
+			c := &shoal.Client{Resolver: r, Host: shoal.Host{User: "u", Auth: []shoal.Auth{}, Retry: tt.retry, Timeout: 50 * time.Millisecond}}
 			if tt.kind == shoal.KindDNS {
 				c.Host.Timeout = 0
 			}
@@ -194,9 +205,10 @@ func TestUnknownHostByDial(t *testing.T) {
 // others.
 func TestUnknownHostAmongOthers(t *testing.T) {
 	conform(t, "3.1 test_retries", "3.1 test_unknown_host_failure")
+	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})
-	nameServer(t, zone{"good.test.": {addrs: []string{"127.0.0.1"}}})
 	c := pinnedClient(t, f)
+	c.Resolver = resolver(t, zone{"good.test.": {addrs: []string{"127.0.0.1"}}})
 	names := []string{"good.test.:" + portOf(f), "nobody.test.:" + portOf(f), "tester@good.test.:" + portOf(f)}
 	results, err := shoal.Gather(c.Run(testContext(t), shoal.Hosts(names...), shoal.Command{Line: "hostname"}))
 	he := wantHostError(t, err, shoal.StageResolve, shoal.KindDNS)
@@ -214,13 +226,14 @@ func TestUnknownHostAmongOthers(t *testing.T) {
 // once.
 func TestSeveralAddresses(t *testing.T) {
 	conform(t, "3.2 test_multiple_available_addr")
+	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{}) // at 127.0.0.1
 	dead := []string{"127.0.0.21", "127.0.0.22"}
-	nameServer(t, zone{
+	c := pinnedClient(t, f)
+	c.Resolver = resolver(t, zone{
 		"some.test.": {addrs: append(slices.Clone(dead), "127.0.0.1")},
 		"none.test.": {addrs: dead},
 	})
-	c := pinnedClient(t, f)
 	r, err := shoal.Gather(c.Run(testContext(t), shoal.Hosts("some.test.:"+portOf(f)), shoal.Command{Line: "hostname"}))
 	if err != nil || r[0].Value.Text() != "host0\n" {
 		t.Errorf("got %q, %v", r[0].Value.Text(), err)
@@ -240,14 +253,15 @@ func TestSeveralAddresses(t *testing.T) {
 // A name with addresses of both families, and hosts that insist on one.
 func TestNetwork(t *testing.T) {
 	conform(t, "3.1 test_ipv6", "3.2 test_ipv6", "3.4 test_ipv6", "3.1 test_no_ipv6", "3.2 test_no_ipv6")
+	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})
 	six := forward(t, "tcp6", "::1", f.Host(0).Addr)
 	four := portOf(f)
-	nameServer(t, zone{
+	c := pinnedClient(t, f)
+	c.Resolver = resolver(t, zone{
 		"both.test.": {addrs: []string{"127.0.0.1", "::1"}},
 		"four.test.": {addrs: []string{"127.0.0.1"}},
 	})
-	c := pinnedClient(t, f)
 	for _, tt := range []struct {
 		name, port, network string
 		works               bool

@@ -57,7 +57,7 @@ func (c *Conn) Close() error {
 // Run runs the command and returns when it has ended, with its output also
 // where the error is not nil: an [*ExitError] or a [*HostError].
 func (c *Conn) Run(ctx context.Context, cmd Command) (Output, error) {
-	out := newCollector(cmd.maxOutput(defaultMaxOutput))
+	out := new(collector)
 	p, err := c.start(ctx, ctx, cmd, out)
 	if err != nil {
 		return Output{Command: cmd.Line, Code: -1}, err

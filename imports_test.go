@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "shell", "spool", "sshagent"},
 	"/internal/render": {"hostlist"},
 	"/internal/printf": {"shell"},
+	"/sshtest":         {"sshtest/internal/rawssh"},
 }
 
 func TestImportDirection(t *testing.T) {

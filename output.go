@@ -43,14 +43,11 @@ func (o Output) Lines() iter.Seq[string] { return splitLines(decodeAll(o.encodin
 // ErrLines yields the lines of Stderr.
 func (o Output) ErrLines() iter.Seq[string] { return splitLines(decodeAll(o.encoding, o.Stderr)) }
 
-// collector keeps both outputs of a command in memory, up to a limit each.
+// collector keeps both outputs of a command in memory. The zero value is ready.
 type collector struct {
-	limit    int64
 	mu       sync.Mutex // after sealing, a late writer may still come
 	out, err []byte
 }
-
-func newCollector(limit int64) *collector { return &collector{limit: limit} }
 
 func (c *collector) sink(stderr bool) func([]byte) error {
 	return func(p []byte) error {

@@ -29,10 +29,8 @@ func newLimits(handshakes, perAddress int) limits {
 
 // take takes a place, or returns the context's cause.
 func take(ctx context.Context, places chan struct{}) error {
-	select {
-	case places <- struct{}{}:
-		return nil
-	default:
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // also where there is a place
 	}
 	select {
 	case places <- struct{}{}:

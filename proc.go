@@ -24,7 +24,7 @@ type Proc struct {
 
 	conn      *Conn
 	command   string
-	encoding  Command
+	cmd       Command
 	session   *session
 	began     time.Time     // of the command
 	startTook time.Duration // before that
@@ -179,7 +179,7 @@ func lineEnd(err error) error {
 // Output returns what is known of the command, without its outputs' bytes;
 // complete once it has ended.
 func (p *Proc) Output() Output {
-	o := Output{Command: p.command, Code: -1, Start: p.startTook, encoding: p.encoding.Encoding,
+	o := Output{Command: p.command, Code: -1, Start: p.startTook, encoding: p.cmd.Encoding,
 		OutBytes: p.outBytes.Load(), ErrBytes: p.errBytes.Load()}
 	if p.Done() {
 		o.Code, o.Signal, o.OutputOpen, o.Run = p.code, p.signal, p.outputOpen, p.ran
@@ -285,7 +285,7 @@ func lineError(h Host, err error) *HostError {
 func newProc(c *Conn, cmd Command, built string, life context.Context) *Proc {
 	return &Proc{
 		Stdout: &Stream{decoder: cmd.decoder()}, Stderr: &Stream{decoder: cmd.decoder()},
-		conn: c, command: built, encoding: Command{Encoding: cmd.Encoding, KillAfter: cmd.KillAfter, PTY: cmd.PTY},
+		conn: c, command: built, cmd: Command{Encoding: cmd.Encoding, KillAfter: cmd.KillAfter, PTY: cmd.PTY},
 		life: life, failures: make(chan *HostError, 1), closing: make(chan struct{}),
 		outputs: make(chan struct{}), ready: make(chan struct{}), done: make(chan struct{}), code: -1,
 	}
@@ -360,7 +360,7 @@ func (t *PTY) payload() []byte {
 // fail ends the command from our side, for the first reason given.
 func (p *Proc) fail(kind Kind, err error) {
 	select {
-	case p.failures <- &HostError{Host: p.conn.host.Name, Stage: StageRun, Kind: kind, Err: err}:
+	case p.failures <- &HostError{Kind: kind, Err: err}:
 	default:
 	}
 }

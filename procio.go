@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/shoal-ssh/shoal/internal/lines"
 )
 
 // sinks takes the outputs that a command has no writers for.
@@ -24,6 +23,10 @@ type sinks interface {
 // run starts what moves the bytes: one goroutine an output, one for stdin
 // where there is any. They end with the session.
 func (p *Proc) run(cmd Command, token string, out sinks) {
+	if sameWriter(cmd.Stdout, cmd.Stderr) {
+		w := &lockedWriter{w: cmd.Stdout}
+		cmd.Stdout, cmd.Stderr = w, w
+	}
 	stdout, stderr := p.sink(cmd.Stdout, p.Stdout, out, false), p.sink(cmd.Stderr, p.Stderr, out, true)
 	if token == "" {
 		p.openStdin()
@@ -33,16 +36,18 @@ func (p *Proc) run(cmd Command, token string, out sinks) {
 	}
 	p.Stdin = &stdin{p: p}
 	p.input(cmd, out != nil)
-	limit := cmd.maxOutput(0)
-	if c, ok := out.(*collector); ok {
-		limit = c.limit
+	limit := func(w io.Writer) int64 {
+		if _, holds := out.(*collector); holds && w == nil {
+			return cmd.maxOutput(defaultMaxOutput)
+		}
+		return cmd.maxOutput(0)
 	}
 	l := p.session.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	left := new(atomic.Int32)
 	left.Store(2)
-	copyTo := func(r io.Reader, sink func([]byte) error, count *atomic.Int64) func() {
+	copyTo := func(r io.Reader, sink func([]byte) error, count *atomic.Int64, limit int64) func() {
 		return func() {
 			p.copy(r, sink, count, limit)
 			if left.Add(-1) == 0 {
@@ -50,8 +55,8 @@ func (p *Proc) run(cmd Command, token string, out sinks) {
 			}
 		}
 	}
-	l.task(copyTo(p.session.channel, stdout, &p.outBytes))
-	l.task(copyTo(p.session.channel.Stderr(), stderr, &p.errBytes))
+	l.task(copyTo(p.session.channel, stdout, &p.outBytes, limit(cmd.Stdout)))
+	l.task(copyTo(p.session.channel.Stderr(), stderr, &p.errBytes, limit(cmd.Stderr)))
 }
 
 // sink returns where an output goes: its own writer, what the caller gave, or
@@ -74,18 +79,30 @@ func (p *Proc) sink(w io.Writer, s *Stream, out sinks, stderr bool) func([]byte)
 	if stderr {
 		name = "stderr"
 	}
-	var split lines.Splitter
-	write := func(text string, _ bool) {
-		log.LogAttrs(context.Background(), LevelLine, text, hostAttr(p.conn.host), slog.String("stream", name))
-	}
+	text := lineCutter{decoder: p.cmd.decoder()}
 	return func(b []byte) error {
-		if b == nil {
-			split.Flush(write)
-		} else {
-			split.Add(b, write)
-		}
+		text.add(b, func(line string, _ bool) {
+			log.LogAttrs(context.Background(), LevelLine, "output", hostAttr(p.conn.host), slog.String("stream", name), slog.String("line", line))
+		})
 		return sink(b)
 	}
+}
+
+// sameWriter reports whether both outputs go to one writer.
+func sameWriter(a, b io.Writer) bool {
+	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// lockedWriter is a writer for two goroutines.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 func writerSink(w io.Writer) func([]byte) error {
@@ -311,7 +328,11 @@ func (g *sudoGuard) partial(h []byte) int {
 	if i := bytes.Index(h, g.mark); i >= 0 {
 		return len(h) - i
 	}
-	for _, want := range [][]byte{g.prompt, g.mark} {
+	want := [][]byte{g.prompt, g.mark}
+	if g.asked > 0 {
+		want = append(want, []byte("\r\n\r")) // sudo's, on a terminal, after the password
+	}
+	for _, want := range want {
 		for n := min(len(want)-1, len(h)); n > 0; n-- {
 			if bytes.HasSuffix(h, want[:n]) {
 				return n

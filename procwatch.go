@@ -24,6 +24,11 @@ func (p *Proc) watch() {
 	for (w.requests != nil || w.outputs != nil) && !w.over {
 		w.step()
 	}
+	select {
+	case he := <-p.failures: // noticed together with the end
+		w.note(he)
+	default:
+	}
 	p.err = w.outcome()
 	p.code, p.signal = -1, ""
 	if e := w.exit; e != nil {
@@ -164,12 +169,19 @@ func (w *watcher) expired() {
 
 // stop begins to end the command.
 func (w *watcher) stop(why *HostError) {
+	if w.note(why) {
+		w.climb()
+	}
+}
+
+// note keeps the first reason to end the command, and reports whether it is.
+func (w *watcher) note(why *HostError) bool {
 	if w.stopped != nil {
-		return
+		return false
 	}
 	why.Host, why.Stage = w.p.conn.host.Name, StageRun
 	w.stopped = why
-	w.climb()
+	return true
 }
 
 // Times of the ladder by which a command is ended.
@@ -183,7 +195,7 @@ const (
 // session, give up. A terminal's command also gets the hang-up that closing
 // its session means.
 func (w *watcher) climb() {
-	p, killAfter := w.p, w.p.encoding.KillAfter
+	p, killAfter := w.p, w.p.cmd.KillAfter
 	if killAfter == 0 {
 		killAfter = defaultKillAfter
 	}

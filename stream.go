@@ -73,7 +73,7 @@ func (s *Stream) Read(p []byte) (int, error) { return s.ReadContext(context.Back
 // ReadContext is Read that waits no longer than the context allows. A later
 // call goes on where this one stopped.
 func (s *Stream) ReadContext(ctx context.Context, p []byte) (int, error) {
-	for {
+	for len(p) > 0 {
 		s.mu.Lock()
 		n, err := s.take(p)
 		wait := s.waitLocked(n, err)
@@ -85,6 +85,7 @@ func (s *Stream) ReadContext(ctx context.Context, p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	return 0, nil
 }
 
 // waitLocked returns what to wait for where there was nothing.
@@ -169,12 +170,16 @@ func (s *Stream) line() (string, error) {
 	for {
 		if i := bytes.IndexByte(s.text[s.scanned:], '\n'); i >= 0 {
 			end := s.scanned + i
-			line := string(bytes.TrimSuffix(s.text[:end], []byte("\r")))
+			line := bytes.TrimSuffix(s.text[:end], []byte("\r"))
+			if len(line) > MaxLine {
+				return s.rest(MaxLine), ErrLineContinues
+			}
 			s.text, s.scanned = s.text[end+1:], 0
-			return line, nil
+			return string(line), nil
 		}
 		s.scanned = len(s.text)
-		if len(s.text) >= MaxLine {
+		// A "\r" behind a piece may belong to the line's end.
+		if len(s.text) > MaxLine && string(s.text[MaxLine:]) != "\r" {
 			return s.rest(MaxLine), ErrLineContinues
 		}
 		more, err := s.more()
@@ -187,7 +192,10 @@ func (s *Stream) line() (string, error) {
 		if s.end == nil {
 			return "", errNoLine
 		}
-		if len(s.text) > 0 {
+		switch {
+		case len(s.text) > MaxLine:
+			return s.rest(MaxLine), ErrLineContinues
+		case len(s.text) > 0:
 			return s.rest(len(s.text)), nil
 		}
 		return "", s.end

@@ -89,7 +89,7 @@ func (c *Client) Lines(ctx context.Context, hosts iter.Seq[Host], cmd Command) i
 
 // watch runs the command with its lines going to events.
 func (c *Conn) watch(ctx context.Context, cmd Command, index int, events chan<- Event) (Output, error) {
-	out := &lineSinks{host: c.host.Name, index: index, encoding: cmd.Encoding, events: events}
+	out := &lineSinks{host: c.host.Name, index: index, decoder: cmd.decoder, events: events}
 	p, err := c.start(ctx, ctx, cmd, out)
 	if err != nil {
 		return Output{Command: cmd.Line, Code: -1}, err
@@ -103,29 +103,24 @@ func (c *Conn) watch(ctx context.Context, cmd Command, index int, events chan<- 
 // fallen behind, also past the context's end, at which what has come is still
 // wanted: the caller's loop takes or drains everything.
 type lineSinks struct {
-	host     string
-	index    int
-	encoding encoding.Encoding
-	events   chan<- Event
-	parts    []*lineSink
+	host    string
+	index   int
+	decoder func() *encoding.Decoder
+	events  chan<- Event
+	parts   []*lineSink
 }
 
 // lineSink is one output.
 type lineSink struct {
 	*lineSinks
-	stderr  bool
-	mu      sync.Mutex
-	shut    bool
-	split   lines.Splitter
-	decoder *encoding.Decoder
-	raw     []byte // part of a character
+	stderr bool
+	mu     sync.Mutex
+	shut   bool
+	text   lineCutter
 }
 
 func (s *lineSinks) sink(stderr bool) func([]byte) error {
-	part := &lineSink{lineSinks: s, stderr: stderr}
-	if s.encoding != nil {
-		part.decoder = s.encoding.NewDecoder()
-	}
+	part := &lineSink{lineSinks: s, stderr: stderr, text: lineCutter{decoder: s.decoder()}}
 	s.parts = append(s.parts, part)
 	return func(b []byte) error { part.add(b); return nil }
 }
@@ -150,14 +145,28 @@ func (s *lineSink) add(b []byte) {
 	emit := func(text string, continued bool) {
 		batch = append(batch, Line{Host: s.host, Index: s.index, Stderr: s.stderr, Text: text, Continued: continued})
 	}
-	if s.decoder != nil {
-		b, s.raw = decode(s.decoder, nil, append(s.raw, b...), s.shut)
-	}
-	s.split.Add(b, emit)
-	if s.shut {
-		s.split.Flush(emit)
-	}
+	s.text.add(b, emit)
 	if len(batch) > 0 {
 		s.events <- Event{Lines: batch, At: time.Now()}
+	}
+}
+
+// lineCutter turns the bytes of one output into lines. The zero value is for
+// UTF-8.
+type lineCutter struct {
+	split   lines.Splitter
+	decoder *encoding.Decoder
+	raw     []byte // part of a character
+}
+
+// add takes bytes, or nil for the end.
+func (c *lineCutter) add(b []byte, emit func(text string, continued bool)) {
+	last := b == nil
+	if c.decoder != nil {
+		b, c.raw = decode(c.decoder, nil, append(c.raw, b...), last)
+	}
+	c.split.Add(b, emit)
+	if last {
+		c.split.Flush(emit)
 	}
 }

@@ -77,7 +77,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.BoolVar(&o.list, "list", false, "list the workloads and contenders")
 	flags.StringVar(&o.python, "python", "python3", "the `interpreter` that has parallel-ssh, for -peers")
 	flags.StringVar(&o.json, "json", "", "write all samples to this `file`")
-	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of the contenders to this `folder`")
+	flags.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of the contenders to this `folder`")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}

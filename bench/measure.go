@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,7 +45,7 @@ func (w *workload) turn(ctx context.Context, o *options, c contender, f *fleet, 
 	info.KnownHosts = "" // it is in a file
 	t := task{Workload: w.name, Contender: c.name, Hosts: o.hosts, Info: info, Dir: f.dir}
 	if o.profile != "" {
-		t.Profile = filepath.Join(o.profile, fmt.Sprintf("%s.%s.%d.prof", w.name, c.fileName(), n))
+		t.Profile = filepath.Join(o.profile, fmt.Sprintf("%s.%s.%d", w.name, c.fileName(), n))
 	}
 	go func() { // ends with the process that reads, or does not
 		json.NewEncoder(in).Encode(t)
@@ -94,22 +95,33 @@ func measureOne(ctx context.Context, in io.Reader, out io.Writer) error {
 type cost struct{ cpu, wall time.Duration }
 
 // cost does the work and takes the CPU time of this process meanwhile, and
-// its profile where one is wanted.
+// its profiles where they are wanted.
 func (t *target) cost(work func() error) (cost, error) {
 	if t.task.Profile != "" {
-		f, err := os.Create(t.task.Profile)
+		stop, err := profile(t.task.Profile)
 		if err != nil {
 			return cost{}, err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return cost{}, err
-		}
-		defer pprof.StopCPUProfile()
+		defer stop()
 	}
 	cpu, began := cpuTime(), time.Now()
 	err := work()
 	return cost{cpuTime() - cpu, time.Since(began)}, err
+}
+
+// profile begins a CPU profile. stop ends it, and writes one of allocations.
+func profile(name string) (stop func(), err error) {
+	cpu, err1 := os.Create(name + ".cpu.prof")
+	allocs, err2 := os.Create(name + ".allocs.prof")
+	if err := errors.Join(err1, err2, pprof.StartCPUProfile(cpu)); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		pprof.Lookup("allocs").WriteTo(allocs, 0)
+		cpu.Close()
+		allocs.Close()
+	}, nil
 }
 
 // per is the cost as a sample, shared among n hosts, commands or such.

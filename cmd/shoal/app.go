@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
@@ -69,17 +70,18 @@ func (a *app) finish(err error) int {
 // say writes a line of Shoal's own where no run is under way, and under it a
 // hint, which is the last of more, and between them what the hint explains.
 func (a *app) say(what string, more ...string) {
-	text := "shoal: " + render.Sanitize(what) + "\n"
+	var text strings.Builder
+	text.WriteString("shoal: " + render.Sanitize(what) + "\n")
 	for i, m := range more {
 		switch {
 		case m == "":
 		case i == len(more)-1:
-			text += "  hint: " + render.Sanitize(m) + "\n"
+			text.WriteString("  hint: " + render.Sanitize(m) + "\n")
 		default:
-			text += m + "\n"
+			text.WriteString(m + "\n")
 		}
 	}
-	io.WriteString(a.stderr, text)
+	io.WriteString(a.stderr, text.String())
 }
 
 // usageError is a mistake on the command line: what it is, lines that show

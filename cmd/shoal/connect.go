@@ -81,7 +81,7 @@ func (f *connectFlags) option(text string) error {
 		return &usageError{what: fmt.Sprintf("-o: the option %q is not supported", key), hint: "supported is UserKnownHostsFile; others have flags: shoal help run"}
 	}
 	f.knownHosts = nil
-	for _, file := range strings.Fields(value) {
+	for file := range strings.FieldsSeq(value) {
 		path, err := expandHome(file)
 		if err != nil {
 			return &usageError{what: "-o UserKnownHostsFile: " + err.Error()}

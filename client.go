@@ -46,8 +46,9 @@ type Client struct {
 	// MaxIdle is the number of connections kept open while nothing uses
 	// them; 0 means 1000, negative means none.
 	MaxIdle int
-	// Dial makes the network connections; nil means TCP, to all addresses of
-	// a name as in RFC 8305. It gets the name unresolved, as "host:port".
+	// Dial makes the network connections, but not those through jump hosts;
+	// nil means TCP, to all addresses of a name as in RFC 8305. It gets the
+	// name unresolved, as "host:port".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Resolver looks up names where Dial is nil; nil means
 	// [net.DefaultResolver].
@@ -94,7 +95,15 @@ func orDefault(n, d int) int {
 // complete gives a host all its settings.
 func (c *Client) complete(h Host) (Host, error) {
 	c.setup()
-	h = h.or(c.Host)
+	h, err := c.settle(h.or(c.Host))
+	if err == nil && len(h.Via) > 0 {
+		h.Via, err = c.chain(h, 0)
+	}
+	return h, err
+}
+
+// settle is complete without the jump hosts.
+func (c *Client) settle(h Host) (Host, error) {
 	if c.Complete != nil {
 		var err error
 		if h, err = c.Complete(h); err != nil {
@@ -140,7 +149,8 @@ func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 		_, _, err = full.address()
 	}
 	if err != nil {
-		return nil, Timings{}, &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
+		he := &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
+		return nil, Timings{}, he.at()
 	}
 	p, err := c.cache.acquire(c, full)
 	if err != nil {

@@ -68,7 +68,7 @@ func (c *Client) dial(ctx context.Context, h Host) (*link, error) {
 // again decides whether a failed attempt is repeated. A login that has begun is
 // not: servers count those.
 func again(r Retry, err *HostError, attempt int) bool {
-	if r.Attempts < 0 || err.Stage == StageAuth {
+	if r.Attempts < 0 || err.Stage == StageAuth || err.Hop != "" { // a jump host has its own Retry
 		return false
 	}
 	switch err.Kind {
@@ -93,6 +93,7 @@ type handshake struct {
 	budget *budget
 	wire   *wire
 	login  *login
+	jump   *jump // nil without jump host
 
 	timings    Timings
 	identified atomic.Bool
@@ -108,7 +109,11 @@ func (c *Client) attempt(ctx context.Context, h Host) (*link, *HostError) {
 		return nil, &HostError{Stage: StagePrepare, Kind: KindInvalid, Err: err}
 	}
 	addr := net.JoinHostPort(host, strconv.Itoa(port))
-	leave, err := c.limit.address.take(ctx, addr)
+	place := addr
+	if len(h.Via) > 0 {
+		place += " via " + poolKey(h.Via[len(h.Via)-1])
+	}
+	leave, err := c.limit.address.take(ctx, place)
 	if err != nil {
 		return nil, &HostError{Stage: StageConnect, Kind: endKind(err), Err: err}
 	}
@@ -117,6 +122,13 @@ func (c *Client) attempt(ctx context.Context, h Host) (*link, *HostError) {
 	defer stop()
 	hs := &handshake{client: c, host: h, addr: addr, budget: budget}
 	budget.stage(connectBudget)
+	if len(h.Via) > 0 {
+		conn, he := hs.connectVia(hctx, host, port)
+		if he != nil {
+			return nil, he
+		}
+		return hs.shake(hctx, conn)
+	}
 	conn, stage, err := hs.connect(hctx, host, port)
 	if err != nil {
 		return nil, &HostError{Stage: stage, Kind: connectKind(hctx, stage, err), Err: causeOf(hctx, err)}
@@ -282,8 +294,9 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 	sc, channels, requests, err := ssh.NewClientConn(hs.wire, hs.addr, config)
 	if err != nil {
 		stop()
+		he := hs.failure(ctx, err)
 		hs.wire.Close()
-		return nil, hs.failure(ctx, err)
+		return nil, he
 	}
 	hs.timings.Auth = time.Since(began) - hs.timings.Kex
 	l := newLink(hs, sc, channels, requests)
@@ -390,6 +403,9 @@ func (hs *handshake) failure(ctx context.Context, err error) *HostError {
 		}
 	case StageAuth:
 		hs.authFailure(he, err)
+	}
+	if j := hs.jump; j != nil && !j.link.alive() && ctx.Err() == nil {
+		he.Hop, he.Kind, he.Err = j.peer.host.Name, KindLost, j.link.reason(err)
 	}
 	return he
 }

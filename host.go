@@ -35,6 +35,13 @@ type Host struct {
 	// HostKeys decides whether the server's key is the host's; nil means
 	// the user's and the system's known_hosts files, strictly.
 	HostKeys HostKeys
+	// Via lists the jump hosts to go through, the first to connect to first,
+	// as ssh -J does. Each is a Host with its own settings; what it leaves zero
+	// comes from [Client.Host], but for Via. All hosts behind a jump host share
+	// one connection to it, and more where there are over 500 of them or the
+	// server allows fewer. Names are looked up by the last jump host. Nil means
+	// [Client.Host]'s; empty but not nil means none.
+	Via []Host
 	// Timeout bounds one attempt to connect and log in. 0 means 10 s to
 	// resolve and connect, 15 s for the key exchange and 30 s to log in;
 	// negative means no bound. Time in which a person answers an [Ask] does
@@ -204,6 +211,9 @@ func (h Host) or(d Host) Host {
 	}
 	if h.HostKeys == nil {
 		h.HostKeys = d.HostKeys
+	}
+	if h.Via == nil {
+		h.Via = d.Via
 	}
 	if h.Timeout == 0 {
 		h.Timeout = d.Timeout

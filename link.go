@@ -17,6 +17,7 @@ import (
 type link struct {
 	ssh      ssh.Conn
 	wire     *wire
+	jump     *jump // through which it goes; nil without jump host
 	timings  Timings
 	auth     string // the method that was accepted
 	attempts int
@@ -25,23 +26,25 @@ type link struct {
 	err   error         // why; set before dead is closed
 	cause atomic.Pointer[error]
 
-	mu       sync.Mutex
-	idle     sync.Cond     // no tasks
-	tasks    int           // goroutines that end when the connection does
-	open     int           // sessions
-	opened   int           // sessions ever
-	left     chan struct{} // closed when the last session leaves; nil while nobody waits
-	full     int           // sessions the server allows, 0 while unknown
-	drained  bool          // no new sessions; closes with the last one
-	watch    *time.Timer
-	interval time.Duration
-	missed   int           // times without an answer
-	asked    time.Duration // when the last request was made, as wire.lastRead
-	asking   bool          // it has no answer yet
+	mu           sync.Mutex
+	idle         sync.Cond     // no tasks
+	tasks        int           // goroutines that end when the connection does
+	open         int           // sessions
+	forwards     int           // connections to hosts behind it
+	fullForwards int           // as many as the server allows, 0 while unknown
+	opened       int           // sessions ever
+	left         chan struct{} // closed when the last session leaves; nil while nobody waits
+	full         int           // sessions the server allows, 0 while unknown
+	drained      bool          // no new sessions; closes with the last one
+	watch        *time.Timer
+	interval     time.Duration
+	missed       int           // times without an answer
+	asked        time.Duration // when the last request was made, as wire.lastRead
+	asking       bool          // it has no answer yet
 }
 
 func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
-	l := &link{ssh: sc, wire: hs.wire, timings: hs.timings, auth: hs.login.last, dead: make(chan struct{})}
+	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, dead: make(chan struct{})}
 	l.idle.L = &l.mu
 	hs.wire.settle.Store(&settler{l.settle})
 	go l.serve(hs, channels, requests)
@@ -77,6 +80,8 @@ func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-c
 	l.err = trimSSH(l.ssh.Wait())
 	if cause := l.cause.Load(); cause != nil {
 		l.err = *cause
+	} else if l.jump != nil && !l.jump.link.alive() {
+		l.err = &hopError{l.jump.peer.host.Name, l.jump.link.reason(l.err)}
 	}
 	l.wire.Close()
 	l.stopWatch()
@@ -214,7 +219,7 @@ func (l *link) leave() {
 		close(l.left)
 		l.left = nil
 	}
-	last := l.drained && l.open == 0
+	last := l.drained && l.open+l.forwards == 0
 	l.mu.Unlock()
 	if last {
 		l.fail(errConnClosed)
@@ -248,7 +253,7 @@ func (l *link) settle() {
 func (l *link) drain() {
 	l.mu.Lock()
 	l.drained = true
-	last := l.open == 0
+	last := l.open+l.forwards == 0
 	l.mu.Unlock()
 	if last {
 		l.fail(errConnClosed)

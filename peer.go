@@ -19,11 +19,13 @@ type peer struct {
 
 	turn chan struct{} // holds one token: who has it may connect
 
-	mu      sync.Mutex
-	links   []*link
-	round   int   // attempts to connect that ended
-	failure error // of the last one
-	closed  bool
+	mu          sync.Mutex
+	links       []*link
+	round       int       // attempts to connect that ended
+	failure     error     // of the last one
+	failedUntil time.Time // see recent
+	isJump      bool      // hosts are reached through it
+	closed      bool
 }
 
 func newPeer(c *Client, key string, h Host) *peer {
@@ -83,9 +85,10 @@ func (p *peer) link(ctx context.Context, find func(*peer) *link) (_ *link, fresh
 	if shared {
 		return nil, false, failure
 	}
+	began := time.Now()
 	l, err := p.client.dial(ctx, p.host)
 	if err != nil {
-		p.failed(ctx, err)
+		p.failed(ctx, err, time.Since(began))
 		return nil, false, err
 	}
 	if !p.add(l) {
@@ -97,13 +100,13 @@ func (p *peer) link(ctx context.Context, find func(*peer) *link) (_ *link, fresh
 }
 
 // failed notes a failure for those who wait, unless it is the caller's own.
-func (p *peer) failed(ctx context.Context, err error) {
+func (p *peer) failed(ctx context.Context, err error, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failure = nil
 	if ctx.Err() == nil {
 		p.round++
-		p.failure = err
+		p.failure, p.failedUntil = err, time.Now().Add(min(max(took, minRecent), maxRecent))
 	}
 }
 
@@ -206,7 +209,7 @@ func (p *peer) channelError(ctx context.Context, l *link, err error, began time.
 	default:
 		he.Kind, he.Err = KindLost, l.reason(err)
 	}
-	return he
+	return he.at()
 }
 
 // reason is why the connection ended, which says more than what broke because

@@ -97,7 +97,11 @@ func poolKey(h Host) string {
 	if addr == "" {
 		addr = h.Name
 	}
-	return h.User + "@" + addr + " " + strconv.Itoa(h.Port) + " " + h.Network
+	key := h.User + "@" + addr + " " + strconv.Itoa(h.Port) + " " + h.Network
+	if len(h.Via) > 0 {
+		key += " via " + poolKey(h.Via[len(h.Via)-1])
+	}
+	return key
 }
 
 // acquire returns the peer for the host, with one more user.
@@ -124,7 +128,8 @@ func (p *pool) acquire(c *Client, h Host) (*peer, error) {
 
 // sameLogin reports whether a connection made for a serves b.
 func sameLogin(a, b Host) bool {
-	return slices.EqualFunc(a.Auth, b.Auth, Auth.equal) && sameHostKeys(a.HostKeys, b.HostKeys)
+	return slices.EqualFunc(a.Auth, b.Auth, Auth.equal) && sameHostKeys(a.HostKeys, b.HostKeys) &&
+		(len(a.Via) == 0 || sameLogin(a.Via[len(a.Via)-1], b.Via[len(b.Via)-1])) // as many in both: the key says so
 }
 
 func sameHostKeys(a, b HostKeys) bool {
@@ -146,7 +151,7 @@ func (p *pool) release(q *peer) {
 	var drop []*peer
 	switch {
 	case q.users > 0 || p.closed:
-	case q.alive() && (p.idle < p.maxIdle || p.sweep(&drop)):
+	case (q.alive() || q.recent() != nil) && (p.idle < p.maxIdle || p.sweep(&drop)):
 		p.idle++
 	default:
 		p.remove(q)

@@ -329,6 +329,7 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 		he.Kind, he.Err = KindExecRefused, errors.New("the server closed the session instead of starting the command")
 	default:
 		he.Kind, he.MayRun, he.Err = KindLost, true, s.link.reason(err)
+		he.at()
 	}
 	s.channel.Close()
 	s.link.leave()

@@ -281,6 +281,7 @@ func (w *watcher) outcome() error {
 	case !w.over && !w.whole():
 		he.Kind, he.MayRun = KindLost, w.exit == nil
 		he.Err = l.reason(errors.New("the connection broke"))
+		he.at()
 		if w.exit != nil {
 			he.Err = fmt.Errorf("%w after the command said %v: output may be missing", he.Err, w.exit)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -18,12 +19,14 @@ type connectFlags struct {
 	port    numberFlag
 	keys    []string
 	options []string
+	jumps   []string
 	hostKey choiceFlag
 	askPass bool
 	v4, v6  bool
 	timeout durationFlag
 	retries numberFlag
 
+	via        []shoal.Host
 	knownHosts []string // of -o UserKnownHostsFile
 }
 
@@ -35,6 +38,7 @@ func (f *connectFlags) add(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.user, "user", "l", "", "log in as `USER` where the host names none")
 	fs.VarP(&f.port, "port", "p", "`PORT` where the host names none (default 22)")
 	fs.StringArrayVarP(&f.keys, "identity", "i", nil, "log in with the private key in `FILE`; without, with the agent's and the default ones")
+	fs.StringSliceVarP(&f.jumps, "jump", "J", nil, "go through the jump hosts `JUMP[,JUMP]`, each [user@]host[:port], the first one first")
 	fs.BoolVar(&f.askPass, "ask-pass", false, "ask for passwords, passphrases and what else the servers want to know")
 	fs.Var(&f.hostKey, "host-key", "what to do about a host key that is not known; a changed one is always refused, but off verifies nothing (default ask on a terminal, else strict)")
 	fs.StringArrayVarP(&f.options, "option", "o", nil, "an `OPTION` of ssh: UserKnownHostsFile=FILE")
@@ -59,10 +63,35 @@ func (f *connectFlags) check() error {
 		}
 		f.keys[i] = path
 	}
+	if err := f.jumpHosts(); err != nil {
+		return err
+	}
 	for _, option := range f.options {
 		if err := f.option(option); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// jumpHosts takes the words of -J. As in ssh, -l and -p are not theirs.
+func (f *connectFlags) jumpHosts() error {
+	for _, word := range f.jumps {
+		hop, err := shoal.ParseHost(strings.TrimPrefix(word, "ssh://"))
+		if err != nil {
+			return &usageError{what: "-J: " + err.Error(), hint: "a jump host is [user@]name[:port] or [user@][ipv6][:port]"}
+		}
+		if hop.User == "" {
+			me, err := user.Current()
+			if err != nil {
+				return &usageError{what: "-J: the jump host " + word + " names no user, and the current one is unknown: " + err.Error()}
+			}
+			hop.User = me.Username[strings.LastIndexByte(me.Username, '\\')+1:]
+		}
+		if hop.Port == 0 {
+			hop.Port = 22
+		}
+		f.via = append(f.via, hop)
 	}
 	return nil
 }
@@ -93,7 +122,7 @@ func (f *connectFlags) option(text string) error {
 
 // host returns the settings that hosts start from.
 func (f *connectFlags) host(ask *asker) shoal.Host {
-	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, HostKeys: f.hostKeys(ask), Auth: f.auth(ask)}
+	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, HostKeys: f.hostKeys(ask), Auth: f.auth(ask), Via: f.via}
 	switch {
 	case f.v4:
 		h.Network = "tcp4"

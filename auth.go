@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/shoal-ssh/shoal/internal/keyfile"
+	"github.com/shoal-ssh/shoal/internal/sshagent"
 )
 
 // Auth is one way to log in: [Agent], [KeyFile], [KeyBytes], [Key],
@@ -67,15 +68,70 @@ func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
 // hosts of a [Client]; it has 5 s to answer. At most five keys are offered to
 // a host, over all its Auth.
 func Agent() Auth {
-	return Auth{kind: authKeys, name: "agent", id: "agent",
-		load: func(l *login) ([]heldKey, error) {
-			agent, err := l.client.agent()
-			if err != nil {
-				return nil, err
-			}
-			signers, err := agent.Signers(l.ctx)
-			return heldKeys(signers, nil), err
-		}}
+	return Auth{kind: authKeys, name: "agent", id: agentID(""), load: loadAgent("")}
+}
+
+// AgentSocket is [Agent] for the agent at a socket, or on Windows at a named
+// pipe, instead of the one at SSH_AUTH_SOCK. A leading "~/" is the home folder.
+func AgentSocket(path string) Auth {
+	return Auth{kind: authKeys, name: "agent " + path, id: agentID(path), load: loadAgent(path)}
+}
+
+type agentID string
+
+func loadAgent(socket string) func(*login) ([]heldKey, error) {
+	return func(l *login) ([]heldKey, error) {
+		path, err := expandHome(socket)
+		if err != nil {
+			return nil, err
+		}
+		agent, err := l.client.agents.at(path)
+		if err != nil {
+			return nil, err
+		}
+		signers, err := agent.Signers(l.ctx)
+		return heldKeys(signers, nil), err
+	}
+}
+
+// agents are a client's agents by their sockets; "" is that of the environment.
+type agents struct {
+	mu     sync.Mutex
+	open   map[string]*sshagent.Client
+	closed bool
+}
+
+func (a *agents) at(socket string) (*sshagent.Client, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if agent := a.open[socket]; agent != nil {
+		return agent, nil
+	}
+	if a.closed {
+		return nil, errClientClosed
+	}
+	path := socket
+	if path == "" {
+		path = os.Getenv("SSH_AUTH_SOCK")
+	}
+	agent, err := sshagent.At(path, sshagent.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if a.open == nil {
+		a.open = map[string]*sshagent.Client{}
+	}
+	a.open[socket] = agent
+	return agent, nil
+}
+
+func (a *agents) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for _, agent := range a.open {
+		agent.Close()
+	}
 }
 
 // KeyFile offers the private key in the file, in any format OpenSSH writes and
@@ -317,7 +373,9 @@ func (l *login) method(i int, a Auth) ssh.AuthMethod {
 	return nil
 }
 
-func (l *login) may(method string) bool { return slices.Contains(l.allowed, method) }
+func (l *login) may(method string) bool {
+	return slices.Contains(l.allowed, method) && (l.host.Methods == nil || slices.Contains(l.host.Methods, method))
+}
 
 // key offers the next key of the Auth in place i. One key is one method call,
 // so that after a partial success the others are still to be had.
@@ -343,9 +401,13 @@ func (l *login) key(i int, a Auth) ssh.AuthMethod {
 			break
 		}
 		l.keys[i] = l.keys[i][1:]
+		signer := l.host.Algorithms.signer(l.offer(s))
+		if signer == nil {
+			continue
+		}
 		l.offered[blob] = true
 		l.last = "publickey"
-		return ssh.PublicKeys(l.offer(s))
+		return ssh.PublicKeys(signer)
 	}
 	l.done[i] = true
 	return nil
@@ -518,7 +580,11 @@ func (l *login) failure() error {
 }
 
 func (l *login) onlyAgent() bool {
-	return len(l.host.Auth) == 1 && l.host.Auth[0].id == any("agent")
+	if len(l.host.Auth) != 1 {
+		return false
+	}
+	_, ok := l.host.Auth[0].id.(agentID)
+	return ok
 }
 
 func orNone(s []string) string {

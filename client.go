@@ -10,8 +10,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/shoal-ssh/shoal/internal/sshagent"
 )
 
 // Defaults of [Client].
@@ -63,7 +61,7 @@ type Client struct {
 	keys         keyCache
 	known        KnownHosts
 	self         func() (string, error) // the current user's name
-	agent        func() (*sshagent.Client, error)
+	agents       agents
 	auth         []Auth    // of hosts that name none
 	small, large sync.Pool // of *[]byte, for output
 }
@@ -77,7 +75,6 @@ func (c *Client) setup() {
 		c.limit = newLimits(orDefault(c.Handshakes, DefaultHandshakes), orDefault(c.PerAddress, DefaultPerAddress))
 		c.cache.init(orDefault(c.MaxIdle, DefaultMaxIdle))
 		c.self = sync.OnceValues(func() (string, error) { return Host{}.login() })
-		c.agent = sync.OnceValues(func() (*sshagent.Client, error) { return sshagent.FromEnv(sshagent.Options{}) })
 		c.auth = DefaultAuth()
 		if c.Log == nil {
 			c.Log = slog.New(slog.DiscardHandler)
@@ -124,6 +121,15 @@ func (c *Client) settle(h Host) (Host, error) {
 	}
 	if h.HostKeys == nil {
 		h.HostKeys = &c.known
+	}
+	if h.BindAddress != "" && net.ParseIP(h.BindAddress) == nil {
+		return h, fmt.Errorf("bind address %q is not an IP address", h.BindAddress)
+	}
+	if err := h.Algorithms.check(); err != nil {
+		return h, err
+	}
+	if err := checkEnv(h.Env); err != nil {
+		return h, err
 	}
 	if h.Network == "" {
 		h.Network = "tcp"
@@ -174,9 +180,7 @@ func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 func (c *Client) Close() error {
 	c.setup()
 	c.cache.close()
-	if a, err := c.agent(); err == nil {
-		a.Close()
-	}
+	c.agents.close()
 	return nil
 }
 

@@ -201,17 +201,25 @@ func (c Command) check() error {
 			return fmt.Errorf("a command line cannot contain a NUL: %q", clip(s, 80))
 		}
 	}
-	for _, e := range c.Env {
-		name, _, ok := strings.Cut(e, "=")
-		if !ok || !isVariable(name) {
-			return fmt.Errorf("environment: %q is not NAME=value", clip(name, 80))
-		}
+	if err := checkEnv(c.Env); err != nil {
+		return err
 	}
 	if c.Sudo != nil && (strings.ContainsAny(c.Sudo.User, "\x00\n") || strings.HasPrefix(c.Sudo.User, "-")) {
 		return fmt.Errorf("sudo: %q is not a user name", clip(c.Sudo.User, 80))
 	}
 	if c.Sudo != nil && strings.ContainsAny(c.Sudo.Password, "\x00\n") {
 		return errors.New("sudo: a password cannot contain a line end or a NUL")
+	}
+	return nil
+}
+
+// checkEnv checks variables, but does not show their values.
+func checkEnv(env []string) error {
+	for _, e := range env {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || !isVariable(name) || strings.ContainsRune(value, 0) {
+			return fmt.Errorf("environment: %q is not NAME=value", clip(name, 80))
+		}
 	}
 	return nil
 }

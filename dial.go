@@ -150,7 +150,11 @@ func (hs *handshake) connect(ctx context.Context, host string, port int) (net.Co
 		return nil, StageResolve, err
 	}
 	began = time.Now()
-	conn, err := dialFirst(ctx, hs.host.Network, ips, uint16(port))
+	dialer := new(net.Dialer)
+	if bind := hs.host.BindAddress; bind != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(bind)}
+	}
+	conn, err := dialFirst(ctx, dialer, hs.host.Network, ips, uint16(port))
 	hs.timings.Connect = time.Since(began)
 	return conn, StageConnect, err
 }
@@ -181,7 +185,7 @@ const nextAddress = 250 * time.Millisecond
 
 // dialFirst connects to the first address that answers. The next is tried when
 // one failed or did not answer for a while; families alternate (RFC 8305 §4, §5).
-func dialFirst(ctx context.Context, network string, ips []netip.Addr, port uint16) (net.Conn, error) {
+func dialFirst(ctx context.Context, dialer *net.Dialer, network string, ips []netip.Addr, port uint16) (net.Conn, error) {
 	type answer struct {
 		conn net.Conn
 		err  error
@@ -199,7 +203,7 @@ func dialFirst(ctx context.Context, network string, ips []netip.Addr, port uint1
 			ip := netip.AddrPortFrom(ips[started].Unmap(), port)
 			started++
 			wg.Go(func() {
-				conn, err := new(net.Dialer).DialContext(ctx, network, ip.String())
+				conn, err := dialer.DialContext(ctx, network, ip.String())
 				select {
 				case answers <- answer{conn, err}:
 				case <-ctx.Done():
@@ -278,7 +282,7 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 	hs.login = newLogin(ctx, hs)
 	stop := context.AfterFunc(ctx, func() { hs.wire.Close() })
 	config := &ssh.ClientConfig{
-		Config:            algorithms,
+		Config:            hs.host.Algorithms.config(),
 		User:              hs.host.User,
 		ClientVersion:     identification,
 		AuthCallback:      hs.login.next,
@@ -309,10 +313,19 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 
 // hostKeyAlgorithms are those to offer; x/crypto's default order is not OpenSSH's.
 func (hs *handshake) hostKeyAlgorithms() []string {
-	if a := hs.host.HostKeys.Algorithms(hs.addr); len(a) > 0 {
-		return a
+	known := hs.host.HostKeys.Algorithms(hs.keyAddr())
+	if len(known) == 0 {
+		known = new(knownhosts.DB).Algorithms(hs.keyAddr())
 	}
-	return new(knownhosts.DB).Algorithms(hs.addr)
+	return hs.host.Algorithms.hostKeys(known)
+}
+
+// keyAddr is the address under which the host's key is known.
+func (hs *handshake) keyAddr() string {
+	if alias := hs.host.HostKeyAlias; alias != "" {
+		return net.JoinHostPort(alias, "22") // which known_hosts leaves out
+	}
+	return hs.addr
 }
 
 // stalled is the time after which a handshake that goes on counts as waiting
@@ -344,7 +357,7 @@ func (hs *handshake) checkKey(ctx context.Context, key ssh.PublicKey) error {
 		return nil
 	}
 	hs.budget.pause() // a person may be asked
-	err := hs.host.HostKeys.Check(ctx, hs.addr, key)
+	err := hs.host.HostKeys.Check(ctx, hs.keyAddr(), key)
 	hs.budget.resume()
 	if errors.Is(err, errNoSecrets) {
 		hs.login.noSecrets = true

@@ -26,15 +26,32 @@ type Host struct {
 	Port int
 	// Network is "tcp" (the default), or "tcp4" or "tcp6" to insist.
 	Network string
+	// BindAddress is the local IP address to connect from; empty means any.
+	// It has no effect with [Client.Dial] or Via.
+	BindAddress string
 	// User is the login name; empty means the current user's.
 	User string
 	// Auth lists ways to log in, tried in this order. Nil means the SSH agent
 	// and then the default identity files in OpenSSH's order; empty but not
 	// nil means none.
 	Auth []Auth
+	// Methods lists the authentication methods that may be used, by their
+	// names in RFC 4252, such as "publickey" and "keyboard-interactive"; Auth
+	// gives the order. Nil means all; empty but not nil means none.
+	Methods []string
 	// HostKeys decides whether the server's key is the host's; nil means
 	// the user's and the system's known_hosts files, strictly.
 	HostKeys HostKeys
+	// HostKeyAlias is looked up in known_hosts instead of the address, without
+	// a port, for hosts that share an address or change it; empty means the
+	// address.
+	HostKeyAlias string
+	// Algorithms are offered instead of the default ones.
+	Algorithms Algorithms
+	// Env is set in the environment of every session, as "NAME=value" (RFC
+	// 4254 §6.4). Servers ignore names that they do not expect (AcceptEnv in
+	// sshd_config(5)); see [Command.Env] for what always arrives.
+	Env []string
 	// Via lists the jump hosts to go through, the first to connect to first,
 	// as ssh -J does. Each is a Host with its own settings; what it leaves zero
 	// comes from [Client.Host], but for Via. All hosts behind a jump host share
@@ -203,14 +220,27 @@ func (h Host) or(d Host) Host {
 	if h.Network == "" {
 		h.Network = d.Network
 	}
+	if h.BindAddress == "" {
+		h.BindAddress = d.BindAddress
+	}
 	if h.User == "" {
 		h.User = d.User
 	}
 	if h.Auth == nil {
 		h.Auth = d.Auth
 	}
+	if h.Methods == nil {
+		h.Methods = d.Methods
+	}
 	if h.HostKeys == nil {
 		h.HostKeys = d.HostKeys
+	}
+	if h.HostKeyAlias == "" {
+		h.HostKeyAlias = d.HostKeyAlias
+	}
+	h.Algorithms = h.Algorithms.or(d.Algorithms)
+	if h.Env == nil {
+		h.Env = d.Env
 	}
 	if h.Via == nil {
 		h.Via = d.Via

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -300,7 +301,8 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 	p.uncounted.Store(s.link.open != 1)
 	s.link.mu.Unlock()
 	p.base = s.link.wire.writes.Load()
-	p.own.Add(1)
+	env := p.conn.host.Env
+	p.own.Add(1 + int64(len(env)))
 	if cmd.PTY != nil {
 		p.own.Add(1)
 	}
@@ -309,6 +311,12 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 		request, payload = "shell", nil
 	}
 	ok, err := await(ctx, s.link, p.conn.host.Timeout, func() (bool, error) {
+		for _, e := range env {
+			name, value, _ := strings.Cut(e, "=")
+			if _, err := s.channel.SendRequest("env", false, ssh.Marshal(struct{ Name, Value string }{name, value})); err != nil {
+				return false, err
+			}
+		}
 		if cmd.PTY != nil {
 			if _, err := s.channel.SendRequest("pty-req", false, cmd.PTY.payload()); err != nil {
 				return false, err

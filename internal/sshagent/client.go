@@ -104,7 +104,12 @@ func New(dial func(context.Context) (net.Conn, error), options Options) *Client 
 // agent service; elsewhere empty is [ErrNoAgent]. Nothing in the name is
 // expanded. Whether an agent is there shows when it is used.
 func FromEnv(options Options) (*Client, error) {
-	dial, err := dialer(os.Getenv("SSH_AUTH_SOCK"))
+	return At(os.Getenv("SSH_AUTH_SOCK"), options)
+}
+
+// At is [FromEnv] for an agent at another socket or pipe.
+func At(socket string, options Options) (*Client, error) {
+	dial, err := dialer(socket)
 	if err != nil {
 		return nil, err
 	}

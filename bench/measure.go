@@ -72,7 +72,7 @@ func measureOne(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
-	for _, w := range workloads(&options{hosts: t.Hosts}) {
+	for _, w := range workloads(&options{hosts: t.Hosts, peers: true}) {
 		for _, c := range w.contenders {
 			if w.name != t.Workload || c.name != t.Contender {
 				continue

@@ -304,7 +304,7 @@ func TestNetwork(t *testing.T) {
 // IPv6 addresses in all the ways they are written reach the same server, whose
 // key is known by the address in brackets with its port.
 func TestIPv6(t *testing.T) {
-	conform(t, "3.1 test_ipv6", "3.2 test_ipv6", "3.4 test_ipv6")
+	conform(t, "3.7 real IPv6", "3.1 test_ipv6", "3.2 test_ipv6", "3.4 test_ipv6")
 	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})
 	port := forward(t, "tcp6", "::1", f.Host(0).Addr)

@@ -102,7 +102,7 @@ func hidden(text, answer string) sshtest.Prompt { return sshtest.Prompt{Text: te
 // A password that is right, and one that is wrong: sent once, whatever Retry
 // says, and never shown.
 func TestPassword(t *testing.T) {
-	conform(t, "3.1 test_pssh_client_auth_failure", "3.4 test_auth_failure", "3.2 test_password_auth_failure",
+	conform(t, "3.7 password auth success", "3.1 test_pssh_client_auth_failure", "3.4 test_auth_failure", "3.2 test_password_auth_failure",
 		"3.5 test_password_auth_failure", "3.2 test_auth_retry_failure", "3.5 test_auth_retry_failure",
 		"3.6 test_kbd_interactive_enabled_and_used")
 	t.Parallel()

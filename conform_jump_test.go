@@ -13,16 +13,11 @@ import (
 	"github.com/shoal-ssh/shoal/sshtest"
 )
 
-// at is host i of the fleet.
-func at(f *sshtest.Fleet, i int) shoal.Host {
-	return shoal.Host{Name: f.Host(i).Name, Addr: f.Host(i).Addr}
-}
-
 // behind are the fleet's hosts from first on.
 func behind(f *sshtest.Fleet, first int) []shoal.Host {
 	var hosts []shoal.Host
 	for i := first; i < len(f.Hosts()); i++ {
-		hosts = append(hosts, at(f, i))
+		hosts = append(hosts, hostOf(f, i))
 	}
 	return hosts
 }
@@ -43,7 +38,7 @@ func TestJump(t *testing.T) {
 	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{Hosts: 30})
 	c := newClient(t, f)
-	c.Host.Via = []shoal.Host{at(f, 0)}
+	c.Host.Via = []shoal.Host{hostOf(f, 0)}
 	for range 2 {
 		results, err := shoal.Gather(c.Run(testContext(t), seq(behind(f, 1)...), shoal.Command{Line: "hostname"}))
 		if err != nil {
@@ -55,7 +50,7 @@ func TestJump(t *testing.T) {
 			}
 		}
 	}
-	own := at(f, 0)
+	own := hostOf(f, 0)
 	own.Via = []shoal.Host{} // none
 	if _, err := shoal.Gather(c.Run(testContext(t), seq(own), shoal.Command{Line: "true"})); err != nil {
 		t.Fatal(err)
@@ -79,16 +74,16 @@ func TestJumpChain(t *testing.T) {
 	f := sshtest.New(t, sshtest.Config{Hosts: 4, Users: users})
 	c := newClient(t, f)
 	c.Host.Auth, c.Host.User = []shoal.Auth{shoal.Password("0ps")}, "ops"
-	gate, inner := at(f, 0), at(f, 1)
+	gate, inner := hostOf(f, 0), hostOf(f, 1)
 	gate.User, gate.Auth = "gate", []shoal.Auth{shoal.Password("g8")}
 	inner.User, inner.Auth = "inner", []shoal.Auth{shoal.Password("1nner")}
 	nested := inner
 	nested.Via = []shoal.Host{gate}
 	for name, via := range map[string][]shoal.Host{
-		"one": {gate}, "two": {gate, inner}, "three": {gate, inner, at(f, 3)}, "nested": {nested},
+		"one": {gate}, "two": {gate, inner}, "three": {gate, inner, hostOf(f, 3)}, "nested": {nested},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := at(f, 2)
+			h := hostOf(f, 2)
 			h.Via = via
 			results, err := shoal.Gather(c.Run(testContext(t), seq(h), shoal.Command{Line: "hostname"}))
 			if err != nil {
@@ -102,7 +97,7 @@ func TestJumpChain(t *testing.T) {
 	if n := connections(f); n[0] != 1 || n[1] != 1 {
 		t.Errorf("%v connections to the hosts, want one to each jump host", n)
 	}
-	circle := at(f, 2)
+	circle := hostOf(f, 2)
 	c.Complete = func(h shoal.Host) (shoal.Host, error) {
 		h.Via = []shoal.Host{gate}
 		return h, nil
@@ -126,7 +121,7 @@ func TestJumpFailures(t *testing.T) {
 	}
 	closed := l.Addr().String()
 	l.Close()
-	noUser := at(f, 0)
+	noUser := hostOf(f, 0)
 	noUser.User = "nobody-here"
 	for name, tt := range map[string]struct {
 		target shoal.Host
@@ -135,19 +130,19 @@ func TestJumpFailures(t *testing.T) {
 		stage  shoal.Stage
 		kind   shoal.Kind
 	}{
-		"jump host refuses":          {at(f, 2), []shoal.Host{{Name: closed}}, closed, shoal.StageConnect, shoal.KindRefused},
-		"jump host's key":            {at(f, 2), []shoal.Host{at(other, 0)}, at(other, 0).Name, shoal.StageHostKey, shoal.KindHostKeyUnknown},
-		"jump host's login":          {at(f, 2), []shoal.Host{noUser}, noUser.Name, shoal.StageAuth, shoal.KindAuthFailed},
-		"second jump host's login":   {at(f, 2), []shoal.Host{at(f, 1), noUser}, noUser.Name, shoal.StageAuth, shoal.KindAuthFailed},
-		"second jump host refuses":   {at(f, 2), []shoal.Host{at(f, 1), {Name: closed}}, closed, shoal.StageConnect, shoal.KindRefused},
-		"target refuses":             {shoal.Host{Name: closed}, []shoal.Host{at(f, 0)}, "", shoal.StageConnect, shoal.KindRefused},
-		"target's key":               {at(other, 0), []shoal.Host{at(f, 0)}, "", shoal.StageHostKey, shoal.KindHostKeyUnknown},
-		"jump host forwards nothing": {shoal.Host{Name: "192.0.2.1"}, []shoal.Host{at(f, 0)}, f.Host(0).Name, shoal.StageChannel, shoal.KindChannelRefused},
-		"jump host's name":           {at(f, 2), []shoal.Host{{Name: "a b"}}, "a b", shoal.StagePrepare, shoal.KindInvalid},
+		"jump host refuses":          {hostOf(f, 2), []shoal.Host{{Name: closed}}, closed, shoal.StageConnect, shoal.KindRefused},
+		"jump host's key":            {hostOf(f, 2), []shoal.Host{hostOf(other, 0)}, hostOf(other, 0).Name, shoal.StageHostKey, shoal.KindHostKeyUnknown},
+		"jump host's login":          {hostOf(f, 2), []shoal.Host{noUser}, noUser.Name, shoal.StageAuth, shoal.KindAuthFailed},
+		"second jump host's login":   {hostOf(f, 2), []shoal.Host{hostOf(f, 1), noUser}, noUser.Name, shoal.StageAuth, shoal.KindAuthFailed},
+		"second jump host refuses":   {hostOf(f, 2), []shoal.Host{hostOf(f, 1), {Name: closed}}, closed, shoal.StageConnect, shoal.KindRefused},
+		"target refuses":             {shoal.Host{Name: closed}, []shoal.Host{hostOf(f, 0)}, "", shoal.StageConnect, shoal.KindRefused},
+		"target's key":               {hostOf(other, 0), []shoal.Host{hostOf(f, 0)}, "", shoal.StageHostKey, shoal.KindHostKeyUnknown},
+		"jump host forwards nothing": {shoal.Host{Name: "192.0.2.1"}, []shoal.Host{hostOf(f, 0)}, f.Host(0).Name, shoal.StageChannel, shoal.KindChannelRefused},
+		"jump host's name":           {hostOf(f, 2), []shoal.Host{{Name: "a b"}}, "a b", shoal.StagePrepare, shoal.KindInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, f)
-			good := at(f, 1)
+			good := hostOf(f, 1)
 			tt.target.Via = tt.via
 			results, _ := shoal.Gather(c.Run(testContext(t), seq(good, tt.target), shoal.Command{Line: "hostname"}))
 			if results[0].Err != nil {
@@ -168,7 +163,7 @@ func TestJumpDownOnce(t *testing.T) {
 	f := sshtest.New(t, sshtest.Config{Hosts: 41})
 	c := newClient(t, f)
 	c.Limit = 4
-	gate := at(f, 0)
+	gate := hostOf(f, 0)
 	gate.Auth = []shoal.Auth{}
 	c.Host.Via = []shoal.Host{gate}
 	results, _ := shoal.Gather(c.Run(testContext(t), seq(behind(f, 1)...), shoal.Command{Line: "true"}))
@@ -187,7 +182,7 @@ func TestJumpDies(t *testing.T) {
 	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{Hosts: 21})
 	c := newClient(t, f)
-	c.Host.Via = []shoal.Host{at(f, 0)}
+	c.Host.Via = []shoal.Host{hostOf(f, 0)}
 	ctx := testContext(t)
 	var procs []*shoal.Proc
 	for r := range c.Start(ctx, seq(behind(f, 1)...), shoal.Command{Line: "sleep 1000"}) {
@@ -303,9 +298,9 @@ func TestJumpSilentTarget(t *testing.T) {
 	defer l.Close()
 	f := sshtest.New(t, sshtest.Config{Hosts: 3, ForwardLoopback: true})
 	c := newClient(t, f)
-	c.Host.Via = []shoal.Host{at(f, 0)}
+	c.Host.Via = []shoal.Host{hostOf(f, 0)}
 	silent := shoal.Host{Name: l.Addr().String(), Timeout: 300 * time.Millisecond}
-	results, _ := shoal.Gather(c.Run(testContext(t), seq(silent, at(f, 1), at(f, 2)), shoal.Command{Line: "true"}))
+	results, _ := shoal.Gather(c.Run(testContext(t), seq(silent, hostOf(f, 1), hostOf(f, 2)), shoal.Command{Line: "true"}))
 	wantHostError(t, results[0].Err, shoal.StageBanner, shoal.KindTimeout)
 	for _, r := range results[1:] {
 		if r.Err != nil {
@@ -323,7 +318,7 @@ func TestJumpClose(t *testing.T) {
 	f := sshtest.New(t, sshtest.Config{Hosts: 4})
 	c := newClient(t, f)
 	c.MaxIdle = -1 // connections that nobody uses end at once
-	c.Host.Via = []shoal.Host{at(f, 0), at(f, 1)}
+	c.Host.Via = []shoal.Host{hostOf(f, 0), hostOf(f, 1)}
 	for r := range c.Run(testContext(t), seq(behind(f, 2)...), shoal.Command{Line: "hostname"}) {
 		if r.Err != nil {
 			t.Error(r.Err)

@@ -349,6 +349,7 @@ func TestIdentities(t *testing.T) {
 
 // An encrypted key with its passphrase, a wrong one and none.
 func TestEncryptedKey(t *testing.T) {
+	conform(t, "3.7 encrypted keys")
 	t.Parallel()
 	signer, text := encryptedKey(t)
 	_, c := memoryFleet(t, sshtest.Config{Users: keyUser(signer)})

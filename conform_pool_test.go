@@ -133,6 +133,7 @@ func TestStalledHostsDelayNobody(t *testing.T) {
 
 // A login that stalls on one host takes nothing from the others' time.
 func TestStalledLogin(t *testing.T) {
+	conform(t, "3.7 stalled auth")
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f, c := memoryFleet(t, sshtest.Config{Hosts: 10, LoginGrace: -1, Faults: func(host int) sshtest.Fault {
@@ -151,6 +152,7 @@ func TestStalledLogin(t *testing.T) {
 
 // A hundred hosts far away take as long as one.
 func TestManyHostsFarAway(t *testing.T) {
+	conform(t, "3.7 many hosts x latency")
 	t.Parallel()
 	took := func(n int) (d time.Duration) {
 		synctest.Test(t, func(t *testing.T) {

@@ -179,6 +179,7 @@ func TestMaxStartupsOpenSSH(t *testing.T) {
 // A cached connection that died is replaced, whether that was noticed or not,
 // and no command runs twice.
 func TestReconnect(t *testing.T) {
+	conform(t, "3.7 reconnect")
 	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})
 	c := newClient(t, f)

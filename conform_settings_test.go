@@ -105,9 +105,9 @@ func TestMethods(t *testing.T) {
 	c := newClient(t, f)
 	c.Host.Auth = append(c.Host.Auth, shoal.Password("pw"))
 	c.Host.Methods = []string{"keyboard-interactive", "publickey"}
-	_, err := c.Conn(testContext(t), at(f, 0))
+	_, err := c.Conn(testContext(t), hostOf(f, 0))
 	wantHostError(t, err, shoal.StageAuth, shoal.KindAuthFailed)
-	h := at(f, 0)
+	h := hostOf(f, 0)
 	h.Methods = []string{"password"}
 	results, err := shoal.Gather(c.Run(testContext(t), seq(h), shoal.Command{Line: "true"}))
 	if err != nil || results[0].AuthMethod != "password" {

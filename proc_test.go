@@ -72,6 +72,7 @@ func TestDeadlineEndsRemoteProcess(t *testing.T) {
 
 // 13 commands at once over a server that allows ten sessions on a connection.
 func TestMaxSessions(t *testing.T) {
+	conform(t, "3.7 MaxSessions")
 	for _, limit := range []int{1, 2, 10} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			c, h, _ := openssh(t, fmt.Sprintf("MaxSessions %d", limit))

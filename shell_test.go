@@ -12,6 +12,8 @@ import (
 )
 
 func TestShell(t *testing.T) {
+	conform(t, "3.1 test_client_shells", "3.2 test_interactive_shell", "3.2 test_interactive_shell_exit_code",
+		"3.5 test_interactive_shell", "3.5 test_interactive_shell_exit_code")
 	for _, tt := range []struct {
 		name string
 		opts shoal.ShellOptions
@@ -79,6 +81,7 @@ func TestShell(t *testing.T) {
 }
 
 func TestShellTimeout(t *testing.T) {
+	conform(t, "3.1 test_client_shells_read_timeout", "3.1 test_client_shells_join_timeout")
 	c, h, _ := openssh(t)
 	conn, err := c.Conn(testContext(t), h)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,6 +23,8 @@ type runner struct {
 	pace    *paceFlags
 	largest bool // -S
 
+	failOnce sync.Once
+
 	console  *console
 	ask      *asker
 	renderer render.Renderer
@@ -29,6 +32,7 @@ type runner struct {
 	cancel  context.CancelCauseFunc
 	cause   func() error  // why the run was stopped
 	places  chan struct{} // with -k: of the hosts at work
+	failed  chan struct{} // with -k: closed when the first failure has ended the run
 	began   time.Time
 	seq     []int64 // of lines, by host and stream
 	batch   []render.Line
@@ -93,12 +97,15 @@ func (r *runner) sequence(ctx context.Context) iter.Seq[shoal.Host] {
 	if !r.pace.failFast {
 		return slices.Values(r.hosts)
 	}
-	r.places = make(chan struct{}, r.pace.fanout.n)
+	r.places, r.failed = make(chan struct{}, r.pace.fanout.n), make(chan struct{})
 	return func(yield func(shoal.Host) bool) {
 		for _, h := range r.hosts {
 			select {
 			case r.places <- struct{}{}:
 			case <-ctx.Done():
+				if context.Cause(ctx) == errFailFast {
+					<-r.failed // and not only ctx is over, but all that was made of it
+				}
 			}
 			if !yield(h) {
 				return
@@ -186,6 +193,7 @@ func (r *runner) exit(res *shoal.Result[shoal.Output], t time.Duration) {
 	}
 	if r.verdict.failed || r.verdict.noReach || r.verdict.timedOut {
 		r.cancel(errFailFast)
+		r.failOnce.Do(func() { close(r.failed) })
 		return
 	}
 	<-r.places

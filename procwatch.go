@@ -245,7 +245,8 @@ func (p *Proc) signalGroup(sig ssh.Signal) {
 // killBeside signals the command by another command in a second session of the
 // same connection: sshd refuses signals for root's commands. The command is
 // found as the one other child of the server's process for this connection,
-// which is why nothing is done where other sessions are open.
+// which is why nothing is done where other sessions are open, nor where that
+// process is none that serves one connection: others may have more children.
 func (p *Proc) killBeside(sig string) {
 	l := p.session.link
 	l.mu.Lock()
@@ -253,8 +254,8 @@ func (p *Proc) killBeside(sig string) {
 	if l.open != 1 {
 		return
 	}
-	script := `ps -A -o pid= -o ppid= | while read p q; do if [ "$q" = "$PPID" ] && [ "$p" != "$$" ]; then kill -` +
-		sig + ` -"$p" 2>/dev/null || kill -` + sig + ` "$p"; fi; done`
+	script := `case $(ps -o comm= -p "$PPID") in *sshd*|*dropbear*) ps -A -o pid= -o ppid= | while read p q; do if [ "$q" = "$PPID" ] && [ "$p" != "$$" ]; then kill -` +
+		sig + ` -"$p" 2>/dev/null || kill -` + sig + ` "$p"; fi; done;; esac`
 	l.task(func() {
 		ch, reqs, err := l.ssh.OpenChannel("session", nil)
 		if err != nil {

@@ -639,14 +639,8 @@ func (k *keyCache) load(ctx context.Context, a Auth, load func() ([]heldKey, err
 // or a [Password] to have them tried before it.
 func DefaultAuth() []Auth {
 	auth := []Auth{Agent()}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return auth
-	}
-	for _, path := range keyfile.Defaults(home) {
-		if _, err := os.Stat(path); err == nil {
-			auth = append(auth, KeyFile(path))
-		}
+	for _, path := range defaultIdentities() {
+		auth = append(auth, KeyFile(path))
 	}
 	return auth
 }

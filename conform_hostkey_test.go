@@ -83,31 +83,11 @@ func TestHostKeyModes(t *testing.T) {
 func TestAgent(t *testing.T) {
 	conform(t, "3.7 agent with real keys", "3.4 test_agent_auth")
 	opensshtest.Need(t, "ssh-agent", "ssh-add")
-	dir, err := os.MkdirTemp("", "agent") // short: sockets' paths are limited
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	agent := exec.Command("ssh-agent", "-D", "-a", socket)
-	said, err := agent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = agent.Process.Kill()
-		_ = agent.Wait()
-	})
-	if _, err := bufio.NewReader(said).ReadString('\n'); err != nil { // it listens
-		t.Fatal(err)
-	}
+	socket := startAgent(t)
 	c, h, s := openssh(t)
 	own := h
 	own.Auth = []shoal.Auth{shoal.AgentSocket(socket)}
-	_, err = c.Conn(testContext(t), own)
+	_, err := c.Conn(testContext(t), own)
 	wantHostError(t, err, shoal.StageAuth, shoal.KindAuthFailed)
 	c.Close()
 
@@ -132,4 +112,31 @@ func TestAgent(t *testing.T) {
 	if he := wantHostError(t, err, shoal.StageAuth, shoal.KindAgent); !strings.Contains(he.Error(), "SSH_AUTH_SOCK") {
 		t.Errorf("%v does not say that there is no agent", he)
 	}
+}
+
+// startAgent starts an ssh-agent without keys and returns its socket.
+func startAgent(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent") // short: sockets' paths are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	agent := exec.Command("ssh-agent", "-D", "-a", socket)
+	said, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = agent.Process.Kill()
+		_ = agent.Wait()
+	})
+	if _, err := bufio.NewReader(said).ReadString('\n'); err != nil { // it listens
+		t.Fatal(err)
+	}
+	return socket
 }

@@ -16,6 +16,7 @@ const (
 var forbidden = map[string][]string{
 	"":                     {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", module + "/hostlist", module + "/sshtest", module + "/cmd", module + "/internal/render"},
 	"/hostlist":            {module, "net", crypto},
+	"/sshconfig":           {module, "net", crypto},
 	"/sshtest":             {module, "testing"},
 	"/internal/codec":      {module, "net", crypto},
 	"/internal/keyfile":    {module},
@@ -31,7 +32,7 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "shell", "spool", "sshagent"},
+	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/render": {"hostlist"},
 	"/internal/printf": {"shell"},
 	"/sshtest":         {"sshtest/internal/rawssh"},

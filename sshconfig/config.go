@@ -89,6 +89,10 @@ func Load(o Options) (*Config, error) {
 			c.sources = append(c.sources, source{[]*directive{d}})
 		}
 	}
+	if len(p.warnings) > 0 { // nobody types what is to be passed over
+		e, _ := errors.AsType[*Error](p.warnings[0])
+		return nil, fmt.Errorf("-o: the option %q is not supported", e.Keyword)
+	}
 	files := []string{filepath.Join(o.Home, ".ssh", "config"), SystemFile()}
 	switch o.File {
 	case "":

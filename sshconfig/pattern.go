@@ -43,3 +43,7 @@ func matchHost(patterns []string, host string) bool {
 
 // matchList is a pattern list, with commas.
 func matchList(list, s string) bool { return matchHost(strings.Split(list, ","), s) }
+
+// Match reports whether one of the patterns matches and no negated one does, as
+// in a Host line or SendEnv.
+func Match(patterns []string, s string) bool { return matchHost(patterns, s) }

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,6 +17,7 @@ type connectFlags struct {
 	user    string
 	port    numberFlag
 	keys    []string
+	file    string
 	options []string
 	jumps   []string
 	hostKey choiceFlag
@@ -26,8 +26,8 @@ type connectFlags struct {
 	timeout durationFlag
 	retries numberFlag
 
-	via        []shoal.Host
-	knownHosts []string // of -o UserKnownHostsFile
+	via    []shoal.Host
+	config shoal.SSHConfig
 }
 
 func (f *connectFlags) add(fs *pflag.FlagSet) {
@@ -41,7 +41,8 @@ func (f *connectFlags) add(fs *pflag.FlagSet) {
 	fs.StringSliceVarP(&f.jumps, "jump", "J", nil, "go through the jump hosts `JUMP[,JUMP]`, each [user@]host[:port], the first one first")
 	fs.BoolVar(&f.askPass, "ask-pass", false, "ask for passwords, passphrases and what else the servers want to know")
 	fs.Var(&f.hostKey, "host-key", "what to do about a host key that is not known; a changed one is always refused, but off verifies nothing (default ask on a terminal, else strict)")
-	fs.StringArrayVarP(&f.options, "option", "o", nil, "an `OPTION` of ssh: UserKnownHostsFile=FILE")
+	fs.StringArrayVarP(&f.options, "option", "o", nil, "an `OPTION` of ssh_config(5), as KEY=VALUE")
+	fs.StringVarP(&f.file, "ssh-config", "F", "", "read this ssh_config(5) `FILE` instead of the user's and the system's; none reads nothing")
 	fs.BoolVarP(&f.v4, "ipv4", "4", false, "use IPv4 only")
 	fs.BoolVarP(&f.v6, "ipv6", "6", false, "use IPv6 only")
 	fs.VarP(&f.timeout, "connect-timeout", "t", "give up on a host that is not reached within `DUR`; 0 never (default 10s)")
@@ -66,10 +67,14 @@ func (f *connectFlags) check() error {
 	if err := f.jumpHosts(); err != nil {
 		return err
 	}
-	for _, option := range f.options {
-		if err := f.option(option); err != nil {
-			return err
-		}
+	return nil
+}
+
+// load reads ssh_config; warn is told what is passed over in it.
+func (f *connectFlags) load(warn func(error)) error {
+	f.config.File, f.config.Options, f.config.Warn = f.file, f.options, warn
+	if err := f.config.Check(); err != nil {
+		return &usageError{what: err.Error(), hint: "-F none reads no file; -o takes KEY=VALUE of ssh_config(5), as in -o UserKnownHostsFile=known_hosts"}
 	}
 	return nil
 }
@@ -96,33 +101,9 @@ func (f *connectFlags) jumpHosts() error {
 	return nil
 }
 
-// option takes a KEY=VALUE or KEY VALUE of ssh_config(5).
-func (f *connectFlags) option(text string) error {
-	key, value, ok := strings.Cut(text, "=")
-	if !ok {
-		key, value, ok = strings.Cut(strings.TrimSpace(text), " ")
-	}
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	if !ok || key == "" || value == "" {
-		return &usageError{what: fmt.Sprintf("-o: %q is not KEY=VALUE", text), hint: "as in: -o UserKnownHostsFile=known_hosts"}
-	}
-	if !strings.EqualFold(key, "UserKnownHostsFile") {
-		return &usageError{what: fmt.Sprintf("-o: the option %q is not supported", key), hint: "supported is UserKnownHostsFile; others have flags: shoal help run"}
-	}
-	f.knownHosts = nil
-	for file := range strings.FieldsSeq(value) {
-		path, err := expandHome(file)
-		if err != nil {
-			return &usageError{what: "-o UserKnownHostsFile: " + err.Error()}
-		}
-		f.knownHosts = append(f.knownHosts, path)
-	}
-	return nil
-}
-
 // host returns the settings that hosts start from.
-func (f *connectFlags) host(ask *asker) shoal.Host {
-	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, HostKeys: f.hostKeys(ask), Auth: f.auth(ask), Via: f.via}
+func (f *connectFlags) host() shoal.Host {
+	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, Auth: f.auth(), Via: f.via}
 	switch {
 	case f.v4:
 		h.Network = "tcp4"
@@ -138,29 +119,44 @@ func (f *connectFlags) host(ask *asker) shoal.Host {
 	return h
 }
 
-// auth returns the ways to log in: named keys instead of the default ones, and
-// at last the person who may be asked.
-func (f *connectFlags) auth(ask *asker) []shoal.Auth {
-	auth := shoal.DefaultAuth()
-	if len(f.keys) > 0 {
-		auth = nil
-		for _, key := range f.keys {
-			auth = append(auth, shoal.KeyFile(key))
-		}
-		auth = append(auth, shoal.Agent())
+// auth are the named keys, instead of the default ones; else nil.
+func (f *connectFlags) auth() []shoal.Auth {
+	if len(f.keys) == 0 {
+		return nil
 	}
-	if f.askPass {
-		auth = append(auth, shoal.Ask(ask.login))
-	}
-	return auth
+	return []shoal.Auth{shoal.Identities(shoal.Agent(), false, f.keys...)}
 }
 
-func (f *connectFlags) hostKeys(ask *asker) *shoal.KnownHosts {
-	k := &shoal.KnownHosts{Ask: ask.hostKey}
-	if f.knownHosts != nil {
-		k.Files = append(f.knownHosts, systemKnownHosts()...)
+// complete gives a host what ssh_config has for it, and at last the person who
+// may be asked.
+func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error) {
+	f.config.HostKeys = func(k *shoal.KnownHosts, strict string) { f.hostKeys(ask, k, strict) }
+	defaults := shoal.DefaultAuth()
+	ways := shoal.Ask(ask.login)
+	return func(h shoal.Host) (shoal.Host, error) {
+		h, err := f.config.Complete(h)
+		if h.Auth == nil {
+			h.Auth = defaults
+		}
+		if f.askPass {
+			h.Auth = append(slices.Clip(h.Auth), ways)
+		}
+		return h, err
+	}
+}
+
+// hostKeys says what happens to unknown keys: as the flag says, or ssh_config,
+// or by whether there is a person to ask.
+func (f *connectFlags) hostKeys(ask *asker, k *shoal.KnownHosts, strict string) {
+	k.Ask = ask.hostKey
+	if f.config.Warn != nil {
+		for _, w := range k.Warnings() {
+			f.config.Warn(w)
+		}
 	}
 	switch f.hostKey.word {
+	case "strict":
+		k.Mode = shoal.StrictHostKeys
 	case "accept-new":
 		k.Mode = shoal.AcceptNewHostKeys
 	case "off":
@@ -168,20 +164,10 @@ func (f *connectFlags) hostKeys(ask *asker) *shoal.KnownHosts {
 	case "ask":
 		k.Mode = shoal.AskHostKeys
 	case "":
-		if ask.present() {
+		if strict == "" && ask.present() {
 			k.Mode = shoal.AskHostKeys
 		}
 	}
-	return k
-}
-
-// systemKnownHosts are the files that ssh reads besides UserKnownHostsFile.
-func systemKnownHosts() []string {
-	dir := "/etc/ssh"
-	if runtime.GOOS == "windows" {
-		dir = filepath.Join(os.Getenv("ProgramData"), "ssh")
-	}
-	return []string{filepath.Join(dir, "ssh_known_hosts"), filepath.Join(dir, "ssh_known_hosts2")}
 }
 
 // expandHome replaces a leading "~/".

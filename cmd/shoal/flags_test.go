@@ -66,14 +66,16 @@ func TestDidYouMean(t *testing.T) {
 }
 
 func TestOption(t *testing.T) {
+	ignore := func(error) {}
 	for _, text := range []string{"UserKnownHostsFile=a b", "userknownhostsfile = a b", "UserKnownHostsFile a b"} {
-		var f connectFlags
-		if err := f.option(text); err != nil || !slices.Equal(f.knownHosts, []string{"a", "b"}) {
-			t.Errorf("%q: got %q, %v", text, f.knownHosts, err)
+		f := connectFlags{file: "none", options: []string{text}}
+		if err := f.load(ignore); err != nil {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"", "UserKnownHostsFile", "UserKnownHostsFile=", "=a", "ProxyCommand=id", "LocalCommand id"} {
-		if err := new(connectFlags).option(text); err == nil {
+	for _, text := range []string{"UserKnownHostsFile", "UserKnownHostsFile=", "=a", "Prot=22", "Port=x", "Host x", "Include x"} {
+		f := connectFlags{file: "none", options: []string{text}}
+		if err := f.load(ignore); err == nil {
 			t.Errorf("%q was taken", text)
 		}
 	}

@@ -8,8 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/shoal-ssh/shoal"
 )
 
 const runHelp = `Run a command on hosts, at once, and show their output as it comes.
@@ -163,11 +161,14 @@ func (r *runner) prepare(ctx context.Context, f *runFlags) error {
 		}
 	}
 	r.command.Sudo = f.command.sudoer(password)
-	r.client.Host = f.connect.host(r.ask)
-	if known, ok := r.client.Host.HostKeys.(*shoal.KnownHosts); ok && f.output.verbose {
-		for _, w := range known.Warnings() {
-			r.console.say(w.Error())
+	r.client.Host, r.client.Complete = f.connect.host(), f.connect.complete(r.ask)
+	warn := func(err error) {
+		if f.output.verbose {
+			r.console.say(err.Error())
 		}
+	}
+	if err := f.connect.load(warn); err != nil {
+		return err
 	}
 	if f.connect.hostKey.word == "off" {
 		r.console.say("warning: host keys are not verified: whoever sits between can read and change everything")

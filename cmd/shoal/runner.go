@@ -125,7 +125,9 @@ func (r *runner) noteBegins() {
 	}
 	complete := r.client.Complete
 	r.client.Complete = func(h shoal.Host) (shoal.Host, error) {
-		r.console.noteBegin(h.Name, index[h.Name])
+		if i, ok := index[h.Name]; ok { // and no jump host
+			r.console.noteBegin(h.Name, i)
+		}
 		if complete == nil {
 			return h, nil
 		}

@@ -1,0 +1,300 @@
+package shoal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/shoal-ssh/shoal/sshconfig"
+)
+
+// SSHConfig gives hosts the settings that OpenSSH's configuration, ssh_config(5),
+// has for them: its Complete method is for [Client.Complete]. The host's Addr, or
+// else its Name, is looked up. Fields of the Host that are set stand above the
+// configuration, as arguments of ssh do.
+//
+// Taken over are HostName, Port, User, AddressFamily, BindAddress, IdentityFile,
+// IdentitiesOnly, IdentityAgent, PreferredAuthentications, PubkeyAuthentication,
+// PasswordAuthentication, KbdInteractiveAuthentication, UserKnownHostsFile,
+// GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
+// KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
+// ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv and
+// SetEnv. A host with a ProxyCommand fails: it is not run. Of Match, exec and
+// localnetwork never hold.
+//
+// The zero value reads the user's and the system's files, once, at first use.
+// Safe for concurrent use; must not be changed or copied after first use.
+type SSHConfig struct {
+	// File is read instead of the two files, as with ssh -F; "none" reads
+	// nothing.
+	File string
+	// Options hold "Keyword=value" as with ssh -o; they stand above the files.
+	Options []string
+	// HostKeys may change what was made of a host's settings before it is
+	// used, such as its Ask; strict is StrictHostKeyChecking, empty where it
+	// is not set. Nil changes nothing.
+	HostKeys func(k *KnownHosts, strict string)
+	// Warn is told once of each thing in the configuration that is passed
+	// over; it must be safe for concurrent use. Nil tells nobody.
+	Warn func(error)
+
+	load   sync.Once
+	config *sshconfig.Config
+	err    error
+
+	mu     sync.Mutex
+	warned map[string]bool
+	known  map[string]*KnownHosts
+}
+
+// Check reads the files and reports mistakes in them.
+func (s *SSHConfig) Check() error {
+	s.load.Do(func() {
+		s.config, s.err = sshconfig.Load(sshconfig.Options{File: s.File, Set: s.Options})
+		s.warned, s.known = map[string]bool{}, map[string]*KnownHosts{}
+		if s.err != nil {
+			s.err = fmt.Errorf("ssh_config: %w", s.err)
+			return
+		}
+		for _, w := range s.config.Warnings() {
+			s.warn(w)
+		}
+	})
+	return s.err
+}
+
+func (s *SSHConfig) warn(err error) {
+	s.mu.Lock()
+	first := !s.warned[err.Error()]
+	s.warned[err.Error()] = true
+	s.mu.Unlock()
+	if first && s.Warn != nil {
+		s.Warn(err)
+	}
+}
+
+// Complete fills the fields that are zero from the configuration.
+func (s *SSHConfig) Complete(h Host) (Host, error) {
+	if err := s.Check(); err != nil {
+		return h, err
+	}
+	addr := h.Addr
+	if addr == "" {
+		addr = h.Name
+	}
+	name, port, err := splitAddr(addr)
+	if err != nil {
+		return h, nil // told where it is used
+	}
+	if port == 0 {
+		port = h.Port
+	}
+	c, err := s.config.Resolve(sshconfig.Target{Host: name, User: h.User, Port: port})
+	if err == nil {
+		err = s.fill(&h, c, port)
+	}
+	if err != nil {
+		return h, fmt.Errorf("ssh_config: %w", err)
+	}
+	return h, nil
+}
+
+func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, port int) error {
+	h.Addr, h.Port = c.HostName(), port
+	if n, ok := c.Int("Port"); ok {
+		h.Port = n
+	}
+	if user, ok := c.Get("User"); ok {
+		h.User = user
+	}
+	set(&h.BindAddress, c, "BindAddress")
+	set(&h.HostKeyAlias, c, "HostKeyAlias")
+	if family, _ := c.Get("AddressFamily"); h.Network == "" && family != "" {
+		h.Network = map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}[family]
+	}
+	if d, ok := c.Duration("ConnectTimeout"); ok && h.Timeout == 0 && d > 0 {
+		h.Timeout = d
+	}
+	if d, ok := c.Duration("ServerAliveInterval"); ok && h.KeepAlive == 0 && d > 0 {
+		h.KeepAlive = d
+	}
+	if n, ok := c.Int("ConnectionAttempts"); ok && h.Retry == (Retry{}) && n > 1 {
+		h.Retry.Attempts = n
+	}
+	s.algorithms(h, c)
+	if h.Methods == nil {
+		h.Methods = methods(c)
+	}
+	if h.Env == nil {
+		h.Env = environment(c)
+	}
+	if err := s.via(h, c); err != nil {
+		return err
+	}
+	if h.HostKeys == nil {
+		k, err := s.hostKeys(c)
+		if err != nil {
+			return err
+		}
+		h.HostKeys = k
+	}
+	if h.Auth == nil {
+		auth, err := configuredAuth(c)
+		if err != nil {
+			return err
+		}
+		h.Auth = auth
+	}
+	for _, keyword := range []string{"Compression", "GSSAPIAuthentication", "HostbasedAuthentication", "ForwardAgent", "CertificateFile", "BindInterface", "KnownHostsCommand", "PKCS11Provider"} {
+		if v, ok := c.Get(keyword); ok && v != "no" && v != "none" {
+			s.warn(fmt.Errorf("ssh_config: %s is not supported, and passed over", keyword))
+		}
+	}
+	return nil
+}
+
+func set(field *string, c *sshconfig.Settings, keyword string) {
+	if v, ok := c.Get(keyword); ok && *field == "" {
+		*field = v
+	}
+}
+
+// via makes jump hosts of ProxyJump.
+func (s *SSHConfig) via(h *Host, c *sshconfig.Settings) error {
+	if h.Via != nil {
+		return nil
+	}
+	if command, ok := c.Get("ProxyCommand"); ok && command != "none" {
+		return errors.New("the host has a ProxyCommand, which is not run; use ProxyJump")
+	}
+	for _, word := range c.ProxyJump() {
+		hop, err := ParseHost(word)
+		if err != nil {
+			return fmt.Errorf("ProxyJump: %w", err)
+		}
+		h.Via = append(h.Via, hop)
+	}
+	return nil
+}
+
+// algorithms takes the lists over; +, - and ^ change Shoal's default ones.
+func (s *SSHConfig) algorithms(h *Host, c *sshconfig.Settings) {
+	known := ssh.SupportedAlgorithms()
+	h.Algorithms = h.Algorithms.or(Algorithms{
+		KeyExchanges: c.Algorithms("KexAlgorithms", algorithms.KeyExchanges),
+		Ciphers:      c.Algorithms("Ciphers", algorithms.Ciphers),
+		MACs:         c.Algorithms("MACs", algorithms.MACs),
+		HostKeys:     c.Algorithms("HostKeyAlgorithms", known.HostKeys),
+		PublicKeys:   c.Algorithms("PubkeyAcceptedAlgorithms", known.PublicKeyAuths),
+	})
+}
+
+// methods are the authentication methods that are not switched off; nil where
+// nothing was said.
+func methods(c *sshconfig.Settings) []string {
+	said := false
+	all := []string{"publickey", "keyboard-interactive", "password", "gssapi-with-mic", "none"}
+	if v, ok := c.Get("PreferredAuthentications"); ok {
+		said, all = true, strings.Split(v, ",")
+	}
+	for keyword, method := range map[string]string{"PubkeyAuthentication": "publickey", "PasswordAuthentication": "password",
+		"KbdInteractiveAuthentication": "keyboard-interactive"} {
+		if v, ok := c.Get(keyword); ok && v == "no" {
+			said = true
+			all = slices.DeleteFunc(all, func(m string) bool { return m == method })
+		}
+	}
+	if !said {
+		return nil
+	}
+	return all
+}
+
+// environment is SetEnv, and of the process's own what SendEnv names.
+func environment(c *sshconfig.Settings) []string {
+	env := c.List("SetEnv")
+	patterns := c.List("SendEnv")
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if isVariable(name) && sshconfig.Match(patterns, name) {
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+// hostKeys are one KnownHosts for all hosts with the same settings.
+func (s *SSHConfig) hostKeys(c *sshconfig.Settings) (*KnownHosts, error) {
+	var files []string
+	for i, keyword := range []string{"UserKnownHostsFile", "GlobalKnownHostsFile"} {
+		list, err := c.Files(keyword)
+		if err != nil {
+			return nil, err
+		}
+		if c.List(keyword) == nil {
+			defaults, err := defaultKnownHosts()
+			if err != nil {
+				return nil, err
+			}
+			list = defaults[2*i : 2*i+2]
+		}
+		files = append(files, list...)
+	}
+	mode, _ := c.Get("StrictHostKeyChecking")
+	hash, _ := c.Bool("HashKnownHosts")
+	id := fmt.Sprintf("%q %s %v", files, mode, hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.known[id]; k != nil {
+		return k, nil
+	}
+	k := &KnownHosts{Files: files, Hash: hash}
+	switch mode {
+	case "accept-new":
+		k.Mode = AcceptNewHostKeys
+	case "no", "off":
+		k.Mode = IgnoreHostKeys
+	case "ask":
+		k.Mode = AskHostKeys
+	}
+	if s.HostKeys != nil {
+		s.HostKeys(k, mode)
+	}
+	s.known[id] = k
+	return k, nil
+}
+
+// configuredAuth are the identities that the configuration names; nil where it
+// names none.
+func configuredAuth(c *sshconfig.Settings) ([]Auth, error) {
+	only, saidOnly := c.Bool("IdentitiesOnly")
+	socket, saidAgent := c.Get("IdentityAgent")
+	listed := c.List("IdentityFile") != nil
+	if !listed && !saidAgent && (!saidOnly || !only) {
+		return nil, nil
+	}
+	files, err := c.Files("IdentityFile")
+	if err != nil {
+		return nil, err
+	}
+	if !listed {
+		files = defaultIdentities()
+	}
+	agent := Agent()
+	switch socket {
+	case "", "SSH_AUTH_SOCK":
+	case "none":
+		agent = Auth{}
+	default:
+		if socket, err = c.Expand(socket); err != nil {
+			return nil, fmt.Errorf("IdentityAgent: %w", err)
+		}
+		agent = AgentSocket(socket)
+	}
+	return []Auth{Identities(agent, only, files...)}, nil
+}

@@ -26,8 +26,6 @@ type directive struct {
 	body []*directive // of the files of an Include
 }
 
-func (d *directive) where() string { return fmt.Sprintf("%s:%d", d.file, d.line) }
-
 // Error is a mistake in a file. It names file, line and keyword.
 type Error struct {
 	File    string

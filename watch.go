@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"sync"
@@ -141,7 +142,7 @@ func (s *lineSink) add(b []byte) {
 		return
 	}
 	s.shut = b == nil
-	var batch []Line
+	batch := make([]Line, 0, bytes.Count(b, []byte{'\n'})+1)
 	emit := func(text string, continued bool) {
 		batch = append(batch, Line{Host: s.host, Index: s.index, Stderr: s.stderr, Text: text, Continued: continued})
 	}

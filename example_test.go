@@ -222,3 +222,50 @@ func ExampleHosts() {
 	// deploy@db1:2222: user "deploy", address db1, port 2222
 	// [2001:db8::1]:22: user "", address 2001:db8::1, port 22
 }
+
+// Hosts behind a jump host, over one connection to it.
+func ExampleHost_via() {
+	client, hosts, done := fleet()
+	defer done()
+	gate := hosts[0]
+	client.Host.Via = []shoal.Host{gate}
+
+	results, err := shoal.Gather(client.Run(context.Background(), slices.Values(hosts[1:]), shoal.Command{Line: "echo up"}))
+	for _, r := range results {
+		fmt.Printf("%s via %s: %s", r.Host.Name, r.Host.Via[0].Name, r.Value.Text())
+	}
+	fmt.Println(err)
+	// Output:
+	// web2 via web1: up
+	// web3 via web1: up
+	// <nil>
+}
+
+// Hosts with the settings that the user's ssh_config has for them.
+func ExampleSSHConfig() {
+	config := &shoal.SSHConfig{
+		Options: []string{"Port=2222", "ServerAliveInterval=30"}, // as ssh -o
+		File:    "none",
+	}
+	client := &shoal.Client{Complete: config.Complete}
+	defer client.Close()
+
+	h, err := config.Complete(shoal.Host{Name: "web1"})
+	fmt.Println(h.Addr, h.Port, h.KeepAlive, err)
+	// Output: web1 2222 30s <nil>
+}
+
+// Hosts that only a proxy reaches.
+func ExampleProxyDial() {
+	dial, err := shoal.ProxyDial("socks5://me:secret@proxy.example.com:1080")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &shoal.Client{Dial: dial}
+	defer client.Close()
+
+	_, err = shoal.ProxyDial("ftp://me:secret@proxy.example.com:21")
+	fmt.Println(err)
+	// Output: proxy proxy.example.com:21: the scheme "ftp" is not socks5, http or https
+}

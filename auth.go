@@ -283,6 +283,7 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 	sig, err := o.sign(rand, data, algorithm)
 	if err != nil {
 		o.login.problems = append(o.login.problems, err)
+		delete(o.login.offered, string(o.PublicKey().Marshal())) // a file may have the key that the agent does not use
 	}
 	return sig, err
 }
@@ -345,6 +346,9 @@ func (l *login) next(ctx *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.allowed = ctx.AllowedMethods
 	if lost := l.wire.lost.Load(); lost != nil {
 		return nil, *lost // x/crypto would go on
+	}
+	if p := l.wire.problem.Load(); p != nil {
+		return nil, p.err
 	}
 	for i, a := range l.host.Auth {
 		if l.done[i] || l.over {

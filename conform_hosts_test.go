@@ -1,10 +1,13 @@
 package shoal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shoal-ssh/shoal"
@@ -36,9 +39,28 @@ func TestLimit(t *testing.T) {
 	for _, limit := range []int{1, 2, 5, 100} {
 		c := newClient(t, f)
 		c.Limit = limit
-		got, err := texts(t, c, hostsOf(f), shoal.Command{Line: "hostname"})
-		if err != nil || len(got) != 6 {
-			t.Errorf("limit %d: %q, %v", limit, got, err)
+		want := int32(min(limit, 6))
+		var atWork, most atomic.Int32
+		var reached atomic.Bool
+		full := make(chan struct{})
+		results, err := shoal.Gather(shoal.Each(testContext(t), c, hostsOf(f), func(ctx context.Context, conn *shoal.Conn) (string, error) {
+			n := atWork.Add(1)
+			defer atWork.Add(-1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			if n == want && reached.CompareAndSwap(false, true) {
+				close(full)
+			}
+			select {
+			case <-full:
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+			out, err := conn.Run(ctx, shoal.Command{Line: "hostname"})
+			return out.Text(), err
+		}))
+		if err != nil || len(results) != 6 || most.Load() != want {
+			t.Errorf("limit %d: %d results, %d hosts at work at once, want %d: %v", limit, len(results), most.Load(), want, err)
 		}
 	}
 }
@@ -145,6 +167,35 @@ func TestHostSettings(t *testing.T) {
 	}
 }
 
+// Everything that a host needs may be its own: port, user, key, password, host
+// keys, and the name that results call it.
+func TestHostOverrides(t *testing.T) {
+	conform(t, "3.1 test_host_config")
+	t.Parallel()
+	own := sshtest.New(t, sshtest.Config{Users: []sshtest.User{{Name: "ann", Password: "one"}}})
+	other := sshtest.New(t, sshtest.Config{})
+	port, err := strconv.Atoi(portOf(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := []shoal.Host{
+		{Name: "first", Addr: "127.0.0.1", Port: port, User: "ann", Auth: []shoal.Auth{shoal.Password("one")}, HostKeys: fleetKeys(t, own)},
+		{Name: "second", Addr: other.Host(0).Addr, User: sshtest.DefaultUser, Auth: []shoal.Auth{shoal.Key(other.ClientSigner())}, HostKeys: fleetKeys(t, other)},
+		{Name: "third", Addr: other.Host(0).Addr, User: sshtest.DefaultUser, Auth: []shoal.Auth{shoal.KeyFile("/no/such/key")}, HostKeys: fleetKeys(t, other)},
+	}
+	c := &shoal.Client{Host: shoal.Host{Port: 1, User: "nobody", Auth: []shoal.Auth{}, HostKeys: fleetKeys(t, sshtest.New(t, sshtest.Config{}))}}
+	defer c.Close()
+	results, _ := shoal.Gather(c.Run(testContext(t), seq(hosts...), shoal.Command{Line: "whoami"}))
+	for i, want := range []string{"ann\n", sshtest.DefaultUser + "\n"} {
+		if r := results[i]; r.Err != nil || r.Value.Text() != want || r.Host.Name != hosts[i].Name {
+			t.Errorf("%s: %q, %v", r.Host.Name, r.Value.Text(), r.Err)
+		}
+	}
+	if he := wantHostError(t, results[2].Err, shoal.StageAuth, shoal.KindAuthFailed); he.Host != "third" || !strings.Contains(he.Error(), "/no/such/key") {
+		t.Error(he)
+	}
+}
+
 // Each host's own arguments, by position and by name; whatever is missing for
 // one host keeps the command from all.
 func TestArguments(t *testing.T) {
@@ -163,48 +214,53 @@ func TestArguments(t *testing.T) {
 			}
 		}
 	}
-	var names []string
-	for _, h := range f.Hosts() {
-		names = append(names, h.Name)
-	}
 	for _, tt := range []struct {
 		what, format string
 		set          func(int, *shoal.Host)
-		want         []string // empty: an error
+		want         []string // nil: a mistake, at all hosts
+		fine         int      // but for that many
 	}{
-		{"one", "echo %s", func(i int, h *shoal.Host) { h.Args = []any{fmt.Sprint("arg", i)} }, []string{"arg0", "arg1", "arg2"}},
-		{"several", "echo %s-%03d", func(i int, h *shoal.Host) { h.Args = []any{"a", i} }, []string{"a-000", "a-001", "a-002"}},
-		{"by name", "echo %(a)s %(b)d %(a)s", func(i int, h *shoal.Host) { h.Vars = map[string]any{"a": "x", "b": i} }, []string{"x 0 x", "x 1 x", "x 2 x"}},
-		{"whole lines", "%s", func(i int, h *shoal.Host) { h.Args = []any{fmt.Appendf(nil, "echo line %d", i)} }, []string{"line 0", "line 1", "line 2"}},
-		{"quoted", "echo %q", func(i int, h *shoal.Host) { h.Args = []any{"$HOME; 'x'"} }, []string{"$HOME; 'x'", "$HOME; 'x'", "$HOME; 'x'"}},
-		{"too few", "echo %s %s", func(i int, h *shoal.Host) { h.Args = []any{"a"} }, nil},
-		{"too many", "echo %s", func(i int, h *shoal.Host) { h.Args = []any{"a", "b"} }, nil},
+		{"one", "echo %s", func(i int, h *shoal.Host) { h.Args = []any{fmt.Sprint("arg", i)} }, []string{"arg0", "arg1", "arg2"}, 0},
+		{"several", "echo %s-%03d", func(i int, h *shoal.Host) { h.Args = []any{"a", i} }, []string{"a-000", "a-001", "a-002"}, 0},
+		{"by name", "echo %(a)s %(b)d %(a)s", func(i int, h *shoal.Host) { h.Vars = map[string]any{"a": "x", "b": i} }, []string{"x 0 x", "x 1 x", "x 2 x"}, 0},
+		{"whole lines", "%s", func(i int, h *shoal.Host) { h.Args = []any{fmt.Appendf(nil, "echo line %d", i)} }, []string{"line 0", "line 1", "line 2"}, 0},
+		{"quoted", "echo %q", func(i int, h *shoal.Host) { h.Args = []any{"$HOME; 'x'"} }, []string{"$HOME; 'x'", "$HOME; 'x'", "$HOME; 'x'"}, 0},
+		{"too few", "echo %s %s", func(i int, h *shoal.Host) { h.Args = []any{"a"} }, nil, 0},
+		{"too many", "echo %s", func(i int, h *shoal.Host) { h.Args = []any{"a", "b"} }, nil, 0},
 		{"none for the last", "echo %s", func(i int, h *shoal.Host) {
 			if i < 2 {
 				h.Args = []any{"a"}
 			}
-		}, nil},
-		{"no such name", "echo %(missing)s", func(i int, h *shoal.Host) { h.Vars = map[string]any{"a": 1} }, nil},
-		{"no number", "echo %d", func(i int, h *shoal.Host) { h.Args = []any{"a"} }, nil},
+		}, nil, 2},
+		{"no such name", "echo %(missing)s", func(i int, h *shoal.Host) { h.Vars = map[string]any{"a": 1} }, nil, 0},
+		{"no number", "echo %d", func(i int, h *shoal.Host) { h.Args = []any{"a"} }, nil, 0},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			c := newClient(t, f)
 			before := len(eventsOf(f, sshtest.EventExec))
-			got, err := texts(t, c, with(tt.set), shoal.Command{For: shoal.Format(tt.format)})
-			if tt.want != nil {
-				want := make([]string, len(names))
-				for i := range names {
-					want[i] = names[i] + ": " + tt.want[i]
+			results, _ := shoal.Gather(c.Run(testContext(t), with(tt.set), shoal.Command{For: shoal.Format(tt.format)}))
+			if len(results) != 3 {
+				t.Fatalf("%d results", len(results))
+			}
+			for i, r := range results {
+				switch {
+				case tt.want != nil:
+					if got := strings.TrimSuffix(r.Value.Text(), "\n"); r.Err != nil || got != tt.want[i] {
+						t.Errorf("host %d: %q, %v, want %q", i, got, r.Err, tt.want[i])
+					}
+					if tt.what == "by name" && r.Value.Command != fmt.Sprintf("echo x %d x", i) {
+						t.Errorf("host %d: the command was %q", i, r.Value.Command)
+					}
+				case i >= tt.fine:
+					if he := wantHostError(t, r.Err, shoal.StagePrepare, shoal.KindInvalid); he.Host != r.Host.Name {
+						t.Errorf("%v is not of %s", he, r.Host.Name)
+					}
+				case !errors.Is(r.Err, shoal.ErrNotRun):
+					t.Errorf("host %d: %v, want that it was not run", i, r.Err)
 				}
-				wantTexts(t, got, err, want...)
+			}
+			if tt.want != nil {
 				return
-			}
-			he, ok := errors.AsType[*shoal.HostError](err)
-			if !ok || he.Kind != shoal.KindInvalid && he.Kind != shoal.KindNotRun {
-				t.Errorf("got %v, want a mistake in the arguments", err)
-			}
-			if !strings.Contains(err.Error(), string(shoal.KindInvalid)) && !errors.Is(err, shoal.ErrNotRun) && len(got) != 3 {
-				t.Errorf("got %q", got)
 			}
 			if n := len(eventsOf(f, sshtest.EventExec)) - before; n != 0 {
 				t.Errorf("%d hosts ran something", n)

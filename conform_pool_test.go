@@ -58,7 +58,7 @@ func TestManyClients(t *testing.T) {
 	conform(t, "3.2 test_multiple_clients_exec_terminates_channels",
 		"3.2 test_multiple_clients_exec_terminates_channels_explicit_disc",
 		"3.5 test_multiple_clients_exec_terminates_channels",
-		"3.2 test_client_disconnect", "3.1 test_client_disconnect", "3.1 test_client_disconnect_error",
+		"3.1 test_client_disconnect", "3.1 test_client_disconnect_error",
 		"3.2 test_disconnect_exc", "3.5 test_disconnect_exc")
 	t.Parallel()
 	f := sshtest.New(t, sshtest.Config{})

@@ -45,6 +45,10 @@ What the users of parallel-ssh 2.x rely on, row by row as its own tests have it,
 and the tests here that show the same behaviour. Made by
 ` + "`go test -run TestConformance -update .`" + ` from the tests themselves; do not edit.
 
+The rows' numbers are sections of that suite: 3.1 is its parallel client on
+libssh2, 3.2 the single one, 3.3 its tunnels, 3.4 and 3.5 the two clients on
+libssh, 3.6 its unit tests; 3.7 is what it leaves out.
+
 | row | tests here |
 |---|---|
 `)

@@ -302,6 +302,7 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		hs.wire.Close()
 		return nil, he
 	}
+	hs.wire.loggedIn.Store(true)
 	hs.timings.Auth = time.Since(began) - hs.timings.Kex
 	l := newLink(hs, sc, channels, requests)
 	if !stop() {
@@ -347,13 +348,16 @@ func (hs *handshake) enter(ctx context.Context) {
 	hs.leave = func() { t.Stop(); leave() }
 }
 
+var errOtherKey = errors.New("the server changed its host key in a later key exchange")
+
 // checkKey is called in the first key exchange and in every later one, in
 // which the key must be the same.
 func (hs *handshake) checkKey(ctx context.Context, key ssh.PublicKey) error {
 	if hs.key != nil {
 		if string(hs.key.Marshal()) != string(key.Marshal()) {
-			return errors.New("the server changed its host key in a later key exchange")
+			return errOtherKey
 		}
+		hs.wire.rekeyed.Store(true)
 		return nil
 	}
 	hs.budget.pause() // a person may be asked

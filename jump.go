@@ -279,6 +279,7 @@ func (l *link) reserveForward() bool {
 		return false
 	}
 	l.forwards++
+	l.opened++
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ type link struct {
 	attempts int
 
 	dead  chan struct{} // closed when the connection is over
-	err   error         // why; set before dead is closed
+	err   error         // why; set before dead is closed, as is kind
+	kind  Kind
 	cause atomic.Pointer[error]
 
 	mu           sync.Mutex
@@ -32,13 +34,14 @@ type link struct {
 	open         int           // sessions
 	forwards     int           // connections to hosts behind it
 	fullForwards int           // as many as the server allows, 0 while unknown
-	opened       int           // sessions ever
+	opened       int           // channels ever
 	left         chan struct{} // closed when the last session leaves; nil while nobody waits
 	full         int           // sessions the server allows, 0 while unknown
 	drained      bool          // no new sessions; closes with the last one
 	watch        *time.Timer
 	interval     time.Duration
 	missed       int           // times without an answer
+	asks         atomic.Int64  // requests for a sign of life
 	asked        time.Duration // when the last request was made, as wire.lastRead
 	asking       bool          // it has no answer yet
 }
@@ -78,14 +81,45 @@ func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-c
 		}
 	}
 	l.err = trimSSH(l.ssh.Wait())
+	l.kind = endedAs(l.err)
 	if cause := l.cause.Load(); cause != nil {
-		l.err = *cause
+		l.kind, l.err = KindLost, *cause
 	} else if l.jump != nil && !l.jump.link.alive() {
-		l.err = &hopError{l.jump.peer.host.Name, l.jump.link.reason(l.err)}
+		l.kind, l.err = KindLost, &hopError{l.jump.peer.host.Name, l.jump.link.reason(l.err)}
 	}
 	l.wire.Close()
 	l.stopWatch()
 	close(l.dead)
+}
+
+// endedAs tells a connection that broke from one that x/crypto/ssh ended because
+// of what the server sent.
+func endedAs(err error) Kind {
+	text := err.Error()
+	switch {
+	case errors.Is(err, errOtherKey):
+		return KindHostKeyChanged
+	case strings.HasPrefix(text, "ssh: ") && !strings.HasPrefix(text, "ssh: disconnect") && text != "ssh: MAC failure":
+		return KindProtocol
+	}
+	return KindLost
+}
+
+// end is as what and why the connection ended, which says more than err, what
+// broke because of it.
+func (l *link) end(err error) (Kind, error) {
+	select {
+	case <-l.dead:
+		return l.kind, l.err
+	case <-time.After(time.Second): // the end is noted at once, or there is none
+		return KindLost, err
+	}
+}
+
+// reason is the end's error alone.
+func (l *link) reason(err error) error {
+	_, err = l.end(err)
+	return err
 }
 
 // fail ends the connection for a reason.
@@ -96,13 +130,27 @@ func (l *link) fail(cause error) {
 
 var errConnClosed = errors.New("the connection was closed")
 
+// endless is how long close waits for calls that should have ended with the
+// connection. x/crypto's OpenChannel never does where it began while x/crypto
+// was ending the connection: a goroutine is then lost, but nobody waits for it.
+const endless = time.Second
+
 // close ends the connection and waits for its goroutines.
 func (l *link) close() {
 	l.fail(errConnClosed)
 	<-l.dead
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.tasks > 0 {
+	late := false
+	if l.tasks > 0 {
+		defer time.AfterFunc(endless, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			late = true
+			l.idle.Broadcast()
+		}).Stop()
+	}
+	for l.tasks > 0 && !late {
 		l.idle.Wait()
 	}
 }
@@ -192,12 +240,35 @@ func (l *link) check() {
 func (l *link) ask() {
 	l.asking, l.asked = true, time.Since(l.wire.began)
 	l.task(func() {
-		l.ssh.SendRequest("keepalive@openssh.com", true, nil)
+		l.signOfLife()
 		l.mu.Lock()
 		l.asking = false
 		l.mu.Unlock()
 	})
 }
+
+// signOfLife waits for an answer of the server, whatever it is.
+func (l *link) signOfLife() error {
+	l.asks.Add(1)
+	_, _, err := l.ssh.SendRequest("keepalive@openssh.com", true, nil)
+	return err
+}
+
+// probe asks for a sign of life, whose coming closes the channel.
+func (l *link) probe() <-chan struct{} {
+	answered := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.task(func() {
+		if l.signOfLife() == nil {
+			close(answered)
+		}
+	})
+	return answered
+}
+
+// written is the number of writes on the wire but for the keepalive's.
+func (l *link) written() int64 { return l.wire.writes.Load() - l.asks.Load() }
 
 // reserve takes a place for a session, unless the server's limit is reached.
 func (l *link) reserve() bool {

@@ -207,20 +207,9 @@ func (p *peer) channelError(ctx context.Context, l *link, err error, began time.
 	case ctx.Err() != nil, errors.Is(err, errBudget):
 		he.Kind = endKind(err)
 	default:
-		he.Kind, he.Err = KindLost, l.reason(err)
+		he.Kind, he.Err = l.end(err)
 	}
 	return he.at()
-}
-
-// reason is why the connection ended, which says more than what broke because
-// of it.
-func (l *link) reason(err error) error {
-	select {
-	case <-l.dead:
-		return l.err
-	case <-time.After(time.Second): // the end is noted at once, or there is none
-		return err
-	}
 }
 
 // refusalError is a refused channel in one safe line.

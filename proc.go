@@ -31,7 +31,7 @@ type Proc struct {
 	startTook time.Duration // before that
 	base      int64         // writes on the wire before the request to start
 	own       atomic.Int64  // writes since that were ours and are counted
-	opened    int           // sessions of the link so far
+	opened    int           // channels of the link so far
 	uncounted atomic.Bool   // writes were made that are not counted
 
 	life     context.Context
@@ -298,9 +298,9 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 	s := p.session
 	s.link.mu.Lock()
 	p.opened = s.link.opened
-	p.uncounted.Store(s.link.open != 1)
+	p.uncounted.Store(s.link.open != 1 || s.link.forwards != 0)
 	s.link.mu.Unlock()
-	p.base = s.link.wire.writes.Load()
+	p.base = s.link.written()
 	env := p.conn.host.Env
 	p.own.Add(1 + int64(len(env)))
 	if cmd.PTY != nil {
@@ -336,12 +336,21 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 	case s.link.alive():
 		he.Kind, he.Err = KindExecRefused, errors.New("the server closed the session instead of starting the command")
 	default:
-		he.Kind, he.MayRun, he.Err = KindLost, true, s.link.reason(err)
+		he.MayRun = true
+		if he.Kind, he.Err = s.link.end(err); isUnimplemented(he.Err) {
+			he.Kind, he.MayRun, he.Err = KindExecRefused, false, errors.New("the server knows no request to start commands")
+		}
 		he.at()
 	}
 	s.channel.Close()
 	s.link.leave()
 	return he
+}
+
+// isUnimplemented reports whether the connection ended because the server did
+// not know a message (RFC 4253 §11.4), for which x/crypto has no use.
+func isUnimplemented(err error) bool {
+	return strings.Contains(err.Error(), "unexpected message type 3 ")
 }
 
 func (t *PTY) payload() []byte {

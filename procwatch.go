@@ -51,6 +51,7 @@ type watcher struct {
 	p        *Proc
 	requests <-chan *ssh.Request
 	outputs  <-chan struct{}
+	alive    <-chan struct{} // the server's sign of life; nil while not asked
 	life     <-chan struct{}
 	closing  <-chan struct{}
 	timer    *time.Timer
@@ -58,6 +59,7 @@ type watcher struct {
 	exit       *ExitError // how it ended; nil while it did not say
 	malformed  error
 	outputOpen bool
+	silent     bool // no sign of life after the status
 	over       bool
 
 	stopped *HostError // why it is being ended from our side
@@ -85,6 +87,9 @@ func (w *watcher) step() {
 		return
 	case he := <-w.p.failures:
 		w.stop(he)
+		return
+	case <-w.alive:
+		w.outputOpen, w.over = true, true
 		return
 	case <-w.timer.C:
 		w.expired()
@@ -163,8 +168,15 @@ func (w *watcher) expired() {
 		w.timer.Reset(openGrace - quiet)
 		return
 	}
-	w.outputOpen = w.outputs != nil
-	w.over = true
+	switch {
+	case w.outputs == nil:
+		w.over = true
+	case w.alive == nil: // a program in the background, or a dead server?
+		w.alive = w.p.session.link.probe()
+		w.timer.Reset(openGrace)
+	default:
+		w.silent, w.over = true, true
+	}
 }
 
 // stop begins to end the command.
@@ -180,7 +192,7 @@ func (w *watcher) note(why *HostError) bool {
 		return false
 	}
 	why.Host, why.Stage = w.p.conn.host.Name, StageRun
-	w.stopped = why
+	w.stopped, w.alive = why, nil
 	return true
 }
 
@@ -279,9 +291,12 @@ func (w *watcher) outcome() error {
 		he.Elapsed, he.MayRun = time.Since(w.p.began), w.exit == nil
 	case w.malformed != nil && w.exit == nil:
 		he.Kind, he.Err = KindProtocol, w.malformed
+	case w.silent:
+		he.Kind = KindLost
+		he.Err = fmt.Errorf("no sign of life after the command said %v: output may be missing", w.exit)
 	case !w.over && !w.whole():
-		he.Kind, he.MayRun = KindLost, w.exit == nil
-		he.Err = l.reason(errors.New("the connection broke"))
+		he.MayRun = w.exit == nil
+		he.Kind, he.Err = l.end(errors.New("the connection broke"))
 		he.at()
 		if w.exit != nil {
 			he.Err = fmt.Errorf("%w after the command said %v: output may be missing", he.Err, w.exit)
@@ -326,7 +341,7 @@ func (p *Proc) answered() bool {
 	const small = 64 << 10 // no window was given back (RFC 4254 §5.2)
 	l := p.session.link
 	l.mu.Lock()
-	alone := l.opened == p.opened && !p.uncounted.Load()
+	alone := l.opened == p.opened && !p.uncounted.Load() && !l.wire.rekeyed.Load()
 	l.mu.Unlock()
-	return alone && p.outBytes.Load()+p.errBytes.Load() < small && l.wire.writes.Load()-p.base > p.own.Load()
+	return alone && p.outBytes.Load()+p.errBytes.Load() < small && l.written()-p.base > p.own.Load()
 }

@@ -6,9 +6,11 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/sshtest"
 )
 
 func TestShell(t *testing.T) {
@@ -107,5 +109,29 @@ func TestShellTimeout(t *testing.T) {
 	}
 	if err := sh.Close(); err == io.EOF || err == nil {
 		t.Errorf("got %v, want exit status 2", err)
+	}
+}
+
+// Opening a shell takes its time like every other stage.
+func TestShellOpenTimeout(t *testing.T) {
+	conform(t, "3.1 test_client_shells_timeout")
+	for fault, stage := range map[sshtest.FaultKind]shoal.Stage{
+		sshtest.ChanOpenSilent: shoal.StageChannel, sshtest.ExecSilent: shoal.StageExec,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, c := memoryFleet(t, sshtest.Config{Faults: faulty(sshtest.Fault{Kind: fault})})
+			c.Host.Timeout = 3 * time.Second
+			conn, err := c.Conn(testContext(t), shoal.Host{Name: "host0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			began := time.Now()
+			_, err = conn.Shell(testContext(t), shoal.ShellOptions{})
+			wantHostError(t, err, stage, shoal.KindTimeout)
+			if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
+				t.Errorf("%s: took %v", fault, took)
+			}
+		})
 	}
 }

@@ -24,6 +24,8 @@ type wire struct {
 	lastRead  atomic.Int64          // since began
 	read      atomic.Int64          // bytes
 	writes    atomic.Int64          // calls of Write
+	loggedIn  atomic.Bool           // until then a server may say little
+	rekeyed   atomic.Bool           // keys were exchanged anew
 	broken    atomic.Bool           // a failed read was reported, or the connection closed
 	lost      atomic.Pointer[error] // why reading or writing failed, before we closed
 	settle    atomic.Pointer[settler]
@@ -38,7 +40,7 @@ type wire struct {
 	problem atomic.Pointer[problem]
 }
 
-// problem is what is wrong with a server's identification.
+// problem is what is wrong with what a server sends.
 type problem struct {
 	kind Kind
 	err  error
@@ -48,9 +50,12 @@ type problem struct {
 type settler struct{ wait func() }
 
 const (
-	maxHello = 1024 // bytes kept of what comes before the identification
-	maxLine  = 255  // RFC 4253 §4.2
+	maxHello = 1024    // bytes kept of what comes before the identification
+	maxLine  = 255     // RFC 4253 §4.2
+	maxLogin = 1 << 20 // bytes read before the login has succeeded
 )
+
+var errFlood = fmt.Errorf("the server sent over %d MiB before the login was done", maxLogin>>20)
 
 func newWire(c net.Conn, identified func()) *wire {
 	return &wire{Conn: c, began: time.Now(), identified: identified}
@@ -82,7 +87,10 @@ func (w *wire) count(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.lastRead.Store(int64(time.Since(w.began)))
-		w.read.Add(int64(n))
+		if w.read.Add(int64(n)) > maxLogin && !w.loggedIn.Load() {
+			w.problem.CompareAndSwap(nil, &problem{KindProtocol, errFlood})
+			return 0, errFlood
+		}
 	}
 	if err != nil && !w.broken.Load() {
 		if s := w.settle.Load(); s != nil {

@@ -54,7 +54,7 @@ const (
 	IgnoreFlood     FaultKind = "ignore-flood"           // N IGNORE messages, default 100,000, then nothing
 	DebugFlood      FaultKind = "debug-flood"            // N DEBUG messages, default 100,000, then nothing
 	AuthKeyOther    FaultKind = "auth-pk-ok-other"       // agrees to another key than the one offered
-	AuthSuccessSoon FaultKind = "auth-success-early"     // success before the client has asked for anything
+	AuthSuccessSoon FaultKind = "auth-success-early"     // success before the client has asked for anything; what it asked for is refused later
 	AuthDisconnect  FaultKind = "auth-disconnect-escape" // DISCONNECT with a text that forges a line
 	AuthBannerGiant FaultKind = "auth-banner-giant"      // a banner of N bytes of terminal escapes, default 200,000, else good
 	AfterAuthClose  FaultKind = "after-auth-close"       // closes (FIN) after the login

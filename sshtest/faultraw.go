@@ -66,6 +66,11 @@ func (r *rawConn) playAuthRequest() bool {
 	case IgnoreFlood, DebugFlood:
 		r.conn.wire.drain()
 		return true
+	case AuthSuccessSoon:
+		r.t.ReadPacket() // of a client that takes itself to be logged in
+		r.refuse()
+		r.conn.wire.drain()
+		return true
 	}
 	return false
 }

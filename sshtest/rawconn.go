@@ -116,7 +116,11 @@ func (r *rawConn) attempt(p []byte) (*User, error) {
 	if ok {
 		return u, nil
 	}
-	return nil, r.t.WritePacket(ssh.Marshal(struct {
+	return nil, r.refuse()
+}
+
+func (r *rawConn) refuse() error {
+	return r.t.WritePacket(ssh.Marshal(struct {
 		Methods []string `sshtype:"51"`
 		Partial bool
 	}{Methods: r.conn.fleet.methods}))

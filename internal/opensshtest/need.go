@@ -19,11 +19,17 @@ func Need(tb testing.TB, programs ...string) {
 		if _, err := LookPath(program); err == nil {
 			continue
 		}
-		if os.Getenv("SHOAL_REQUIRE_ALL") != "" {
-			tb.Fatalf("needs %s, which is not installed", program)
-		}
-		tb.Skipf("left out: needs %s", program)
+		LeaveOut(tb, program)
 	}
+}
+
+// LeaveOut skips the test for want of what it needs, or fails it as [Need] does.
+func LeaveOut(tb testing.TB, needs string) {
+	tb.Helper()
+	if os.Getenv("SHOAL_REQUIRE_ALL") != "" {
+		tb.Fatalf("needs %s", needs)
+	}
+	tb.Skipf("left out: needs %s", needs)
 }
 
 // LookPath finds a program as [exec.LookPath] does, and also in the folders for

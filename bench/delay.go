@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 const oneWay = 50 * time.Millisecond
 
 // tripsWorkload counts round trips by the time they take.
-func tripsWorkload() *workload {
-	return &workload{
+func tripsWorkload(o *options) *workload {
+	w := &workload{
 		name:    "trips",
 		about:   "a host 100 ms away: round trips from the dial (on an open connection, from the call) to the first byte of output; the delay does not hold for TCP's own handshake, which is one more",
 		fleet:   fleetSpec{Hosts: 1, Latency: oneWay},
@@ -25,6 +26,10 @@ func tripsWorkload() *workload {
 			{name: nameShoal, run: shoalTrips},
 		},
 	}
+	if _, err := exec.LookPath("ssh"); err == nil && o.peers {
+		w.contenders = append(w.contenders, contender{name: "ssh", program: opensshTrips})
+	}
+	return w
 }
 
 // arrival notes when the first byte came.

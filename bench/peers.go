@@ -106,9 +106,12 @@ func installed(argv []string) bool {
 const parallelSSHProgram = `
 import sys
 from pssh.clients import ParallelSSHClient
-port, user, key, hosts, line = sys.argv[1:]
+port, user, key, hosts, line, *bastion = sys.argv[1:]
 hosts = open(hosts).read().split()
-client = ParallelSSHClient(hosts, user=user, port=int(port), pkey=key, pool_size=100, num_retries=1, allow_agent=False)
+more = {}
+if bastion:
+    more = dict(proxy_host=bastion[0], proxy_user=user, proxy_port=int(port), proxy_pkey=key)
+client = ParallelSSHClient(hosts, user=user, port=int(port), pkey=key, pool_size=100, num_retries=1, allow_agent=False, **more)
 output = client.run_command(line)
 client.join(output)
 for host in output:
@@ -133,9 +136,14 @@ func parallelSSH(python string) []contender {
 
 func (f *fleet) file(name string) string { return filepath.Join(f.dir, name) }
 
-// program runs a program against all hosts and takes the CPU time of it and
-// its children. Each host's output must be there.
+// program runs a program against all hosts.
 func (f *fleet) program(ctx context.Context, argv []string) (sample, error) {
+	return f.runProgram(ctx, argv, len(f.info.Addrs))
+}
+
+// runProgram takes the CPU time of a program and its children. The output of so
+// many hosts must be there.
+func (f *fleet) runProgram(ctx context.Context, argv []string, want int) (sample, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = f.dir
 	cmd.Env = append(os.Environ(), "PDSH_SSH_ARGS=-F "+f.file(sshConfigName)+" %h")
@@ -146,7 +154,6 @@ func (f *fleet) program(ctx context.Context, argv []string) (sample, error) {
 		return nil, fmt.Errorf("%s: %w: %.200s", argv[0], err, stderr.String())
 	}
 	wall := time.Since(began)
-	want := len(f.info.Addrs)
 	if got := strings.Count(stdout.String(), "hello"); got != want {
 		return nil, fmt.Errorf("%s: output of %d hosts, want %d: %.200s", argv[0], got, want, stderr.String())
 	}

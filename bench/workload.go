@@ -78,7 +78,7 @@ func workloads(o *options) []*workload {
 	all = append(all,
 		commandsWorkload(),
 		idleWorkload(min(1000, o.hosts)),
-		tripsWorkload(),
+		tripsWorkload(o),
 		delayWorkload(),
 		streamWorkload(),
 		linesWorkload(min(1000, o.hosts)),
@@ -86,6 +86,7 @@ func workloads(o *options) []*workload {
 		stalledWorkload("stalled-command", "exec-hang", min(1000, o.hosts)),
 		knownHostsWorkload(o.hosts),
 	)
+	all = append(all, bastionWorkload(o, min(200, o.hosts)))
 	if o.peers {
 		all = append(all, peerWorkloads(o)...)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // Auth is one way to log in: [Agent], [KeyFile], [KeyBytes], [Key],
-// [Password] or [Ask]. The zero Auth is invalid. Two that were made of the same
+// [Password], [Ask] or [GSSAPI]. The zero Auth is invalid. Two that were made of the same
 // thing are equal as far as the reuse of connections goes. Its text never holds
 // a secret. Safe for concurrent use.
 type Auth struct {
@@ -34,6 +34,7 @@ type Auth struct {
 	// secret answers for Password.
 	secret string
 	ask    func(context.Context, Question) (string, error)
+	begin  func(ctx context.Context, host string) (GSSAPIContext, error)
 }
 
 type authKind int
@@ -43,6 +44,7 @@ const (
 	authKeys
 	authPassword
 	authAsk
+	authGSSAPI
 )
 
 // String names the way to log in, without any secret.
@@ -329,10 +331,14 @@ type login struct {
 	answers   int
 	problems  []error
 	left      bool // keys were left unoffered
+	failures  int  // refusals by gssapi-with-mic, which leave room for fewer keys
 	over      bool // the server and we are out of step
 	noSecrets bool // no password to a host with a changed key
 	last      string
 	allowed   []string
+
+	exchange   *exchange // by gssapi-with-mic, under way
+	gssapiDone int       // partial successes of it
 }
 
 func newLogin(ctx context.Context, hs *handshake) *login {
@@ -350,6 +356,7 @@ func (l *login) next(ctx *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	if p := l.wire.problem.Load(); p != nil {
 		return nil, p.err
 	}
+	l.settle(ctx.PartialSuccessMethods)
 	for i, a := range l.host.Auth {
 		if l.done[i] || l.over {
 			continue
@@ -371,6 +378,8 @@ func (l *login) method(i int, a Auth) ssh.AuthMethod {
 		return l.password(i, a)
 	case authAsk:
 		return l.asked(i, a)
+	case authGSSAPI:
+		return l.gssapi(i, a)
 	default:
 		l.done[i] = true
 	}
@@ -400,7 +409,7 @@ func (l *login) key(i int, a Auth) ssh.AuthMethod {
 			l.keys[i] = l.keys[i][1:]
 			continue
 		}
-		if len(l.offered) >= maxOffers {
+		if len(l.offered)+l.failures >= maxOffers {
 			l.left = true
 			break
 		}
@@ -576,7 +585,7 @@ func (l *login) failure() error {
 		orNone(tried), printable(orNone(l.allowed)))
 	if l.left {
 		e.kind = KindTooManyKeys
-		e.msg = fmt.Sprintf("the first %d keys were refused and the rest not offered", maxOffers)
+		e.msg = fmt.Sprintf("the first %d keys were refused and the rest not offered", len(l.offered))
 	} else if len(l.offered) == 0 && len(l.problems) > 0 && l.onlyAgent() {
 		e.kind = KindAgent
 	}

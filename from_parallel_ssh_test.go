@@ -25,9 +25,10 @@ import (
 	"time"
 
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/kerberos"
 )
 
-var _ = []any{errors.New, io.EOF, slog.Default, os.Args, slices.Sort[[]int], time.Now, shoal.Hosts}
+var _ = []any{kerberos.Auth, errors.New, io.EOF, slog.Default, os.Args, slices.Sort[[]int], time.Now, shoal.Hosts}
 
 `
 

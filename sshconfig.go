@@ -20,8 +20,9 @@ import (
 //
 // Taken over are HostName, Port, User, AddressFamily, BindAddress, IdentityFile,
 // IdentitiesOnly, IdentityAgent, PreferredAuthentications, PubkeyAuthentication,
-// PasswordAuthentication, KbdInteractiveAuthentication, UserKnownHostsFile,
-// GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
+// PasswordAuthentication, KbdInteractiveAuthentication, GSSAPIAuthentication,
+// GSSAPIDelegateCredentials, GSSAPIClientIdentity, GSSAPIServerIdentity,
+// UserKnownHostsFile, GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
 // KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
 // ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv and
 // SetEnv. A host with a ProxyCommand fails: it is not run. Of Match, exec and
@@ -39,6 +40,11 @@ type SSHConfig struct {
 	// used, such as its Ask; strict is StrictHostKeyChecking, empty where it
 	// is not set. Nil changes nothing.
 	HostKeys func(k *KnownHosts, strict string)
+	// GSSAPI makes the way to log in to hosts with GSSAPIAuthentication, which
+	// is tried first, as ssh does; the package kerberos has one. It is called
+	// once for hosts with the same settings. Nil means that it is warned about
+	// and passed over.
+	GSSAPI func(GSSAPISettings) Auth
 	// Warn is told once of each thing in the configuration that is passed
 	// over; it must be safe for concurrent use. Nil tells nobody.
 	Warn func(error)
@@ -50,13 +56,21 @@ type SSHConfig struct {
 	mu     sync.Mutex
 	warned map[string]bool
 	known  map[string]*KnownHosts
+	gssapi map[GSSAPISettings]Auth
+}
+
+// GSSAPISettings are what ssh_config has about GSSAPIAuthentication beside yes.
+type GSSAPISettings struct {
+	Delegate       bool   // GSSAPIDelegateCredentials
+	ClientIdentity string // GSSAPIClientIdentity: who logs in; of patched ssh, as Debian's
+	ServerIdentity string // GSSAPIServerIdentity: the host in the service's name; likewise
 }
 
 // Check reads the files and reports mistakes in them.
 func (s *SSHConfig) Check() error {
 	s.load.Do(func() {
 		s.config, s.err = sshconfig.Load(sshconfig.Options{File: s.File, Set: s.Options})
-		s.warned, s.known = map[string]bool{}, map[string]*KnownHosts{}
+		s.warned, s.known, s.gssapi = map[string]bool{}, map[string]*KnownHosts{}, map[GSSAPISettings]Auth{}
 		if s.err != nil {
 			s.err = fmt.Errorf("ssh_config: %w", s.err)
 			return
@@ -148,9 +162,9 @@ func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, port int) error {
 		if err != nil {
 			return err
 		}
-		h.Auth = auth
+		h.Auth = s.withGSSAPI(auth, c)
 	}
-	for _, keyword := range []string{"Compression", "GSSAPIAuthentication", "HostbasedAuthentication", "ForwardAgent", "CertificateFile", "BindInterface", "KnownHostsCommand", "PKCS11Provider"} {
+	for _, keyword := range []string{"Compression", "HostbasedAuthentication", "ForwardAgent", "CertificateFile", "BindInterface", "KnownHostsCommand", "PKCS11Provider"} {
 		if v, ok := c.Get(keyword); ok && v != "no" && v != "none" {
 			s.warn(fmt.Errorf("ssh_config: %s is not supported, and passed over", keyword))
 		}
@@ -226,6 +240,32 @@ func environment(c *sshconfig.Settings) []string {
 		}
 	}
 	return env
+}
+
+// withGSSAPI puts GSSAPIAuthentication before the other ways to log in.
+func (s *SSHConfig) withGSSAPI(auth []Auth, c *sshconfig.Settings) []Auth {
+	if on, _ := c.Bool("GSSAPIAuthentication"); !on {
+		return auth
+	}
+	if s.GSSAPI == nil {
+		s.warn(errors.New("ssh_config: GSSAPIAuthentication is not supported, and passed over"))
+		return auth
+	}
+	var g GSSAPISettings
+	g.Delegate, _ = c.Bool("GSSAPIDelegateCredentials")
+	g.ClientIdentity, _ = c.Get("GSSAPIClientIdentity")
+	g.ServerIdentity, _ = c.Get("GSSAPIServerIdentity")
+	if auth == nil {
+		auth = DefaultAuth()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, ok := s.gssapi[g]
+	if !ok {
+		first = s.GSSAPI(g)
+		s.gssapi[g] = first
+	}
+	return append([]Auth{first}, auth...)
 }
 
 // hostKeys are one KnownHosts for all hosts with the same settings.

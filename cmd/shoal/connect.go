@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/kerberos"
 )
 
 // connectFlags say how to reach a host and log in.
@@ -131,6 +132,9 @@ func (f *connectFlags) auth() []shoal.Auth {
 // may be asked.
 func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error) {
 	f.config.HostKeys = func(k *shoal.KnownHosts, strict string) { f.hostKeys(ask, k, strict) }
+	f.config.GSSAPI = func(g shoal.GSSAPISettings) shoal.Auth {
+		return kerberos.Auth(kerberos.Config{Principal: g.ClientIdentity, ServerName: g.ServerIdentity, Delegate: g.Delegate})
+	}
 	defaults := shoal.DefaultAuth()
 	ways := shoal.Ask(ask.login)
 	return func(h shoal.Host) (shoal.Host, error) {

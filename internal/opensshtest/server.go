@@ -208,14 +208,20 @@ func (s *Server) launch() error {
 	}
 }
 
-// run starts the program. Its two goroutines end when it and its sessions do.
+// run starts the program.
 func (s *Server) run() (*process, error) {
+	cmd := exec.Command(s.sshd, "-D", "-e", "-f", s.path("sshd_config"))
+	cmd.Env = append(os.Environ(), s.cfg.Env...)
+	return s.log.start(cmd)
+}
+
+// start starts a program whose standard error is its log. Its two goroutines end
+// when it and the programs it started do.
+func (l *log) start(cmd *exec.Cmd) (*process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.sshd, "-D", "-e", "-f", s.path("sshd_config"))
-	cmd.Env = append(os.Environ(), s.cfg.Env...)
 	cmd.Stderr = w
 	cmd.SysProcAttr = procAttr()
 	p := &process{exited: make(chan struct{}), silent: make(chan struct{})}
@@ -231,7 +237,7 @@ func (s *Server) run() (*process, error) {
 	go func() {
 		defer close(p.silent)
 		defer r.Close()
-		s.log.readFrom(r)
+		l.readFrom(r)
 	}()
 	return p, nil
 }

@@ -48,6 +48,7 @@ type Fleet struct {
 	log       *eventLog
 	stats     counters
 
+	ready     chan struct{}  // closed when the hosts have all they need
 	done      chan struct{}  // closed by Close
 	wg        sync.WaitGroup // accept loops and connections
 	mu        sync.Mutex
@@ -83,7 +84,7 @@ func Start(cfg Config) (*Fleet, error) {
 		return nil, err
 	}
 	cfg.complete()
-	f := &Fleet{cfg: cfg, log: newEventLog(cfg.EventLimit), conns: make(map[*conn]struct{}), done: make(chan struct{})}
+	f := &Fleet{cfg: cfg, log: newEventLog(cfg.EventLimit), conns: make(map[*conn]struct{}), ready: make(chan struct{}), done: make(chan struct{})}
 	f.makeHosts()
 	if err := errors.Join(f.makeUsers(), f.makeClientKey(), f.makeHostKeys()); err != nil {
 		return nil, err
@@ -96,6 +97,7 @@ func Start(cfg Config) (*Fleet, error) {
 		f.Close()
 		return nil, err
 	}
+	close(f.ready)
 	return f, nil
 }
 

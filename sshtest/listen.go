@@ -121,6 +121,11 @@ func (f *Fleet) accept(l net.Listener, h *host) {
 	f.listeners = append(f.listeners, l)
 	f.mu.Unlock()
 	f.wg.Go(func() {
+		select {
+		case <-f.ready:
+		case <-f.done:
+			return
+		}
 		for {
 			nc, err := l.Accept()
 			if errors.Is(err, net.ErrClosed) {

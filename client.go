@@ -99,6 +99,19 @@ func (c *Client) complete(h Host) (Host, error) {
 	return h, err
 }
 
+// final is complete for a host that is connected to; the error is a [*HostError].
+func (c *Client) final(h Host) (Host, error) {
+	full, err := c.complete(h)
+	if err == nil {
+		_, _, err = full.address()
+	}
+	if err != nil {
+		he := &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
+		return h, he.at()
+	}
+	return full, nil
+}
+
 // settle is complete without the jump hosts.
 func (c *Client) settle(h Host) (Host, error) {
 	if c.Complete != nil {
@@ -150,13 +163,9 @@ func (c *Client) Conn(ctx context.Context, h Host) (*Conn, error) {
 // connect is Conn with what it took.
 func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 	began := time.Now()
-	full, err := c.complete(h)
-	if err == nil {
-		_, _, err = full.address()
-	}
+	full, err := c.final(h)
 	if err != nil {
-		he := &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
-		return nil, Timings{}, he.at()
+		return nil, Timings{}, err
 	}
 	p, err := c.cache.acquire(c, full)
 	if err != nil {
@@ -168,7 +177,7 @@ func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 		if he, ok := errors.AsType[*HostError](err); ok {
 			own := *he // shared by all who waited for this connection
 			own.Host, own.Elapsed = full.Name, time.Since(began)
-			return nil, t, &own
+			return nil, own.timings, &own
 		}
 		return nil, t, err
 	}

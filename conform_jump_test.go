@@ -333,3 +333,21 @@ func TestJumpClose(t *testing.T) {
 		t.Error(fmt.Errorf("again: %w", err))
 	}
 }
+
+// A host behind that fails, and with it the last use of the jump host's
+// connection, is not taken for a jump host that failed.
+func TestJumpLastUse(t *testing.T) {
+	t.Parallel()
+	f := sshtest.New(t, sshtest.Config{Hosts: 2})
+	c := newClient(t, f)
+	c.MaxIdle = -1
+	h := hostOf(f, 1)
+	h.Via = []shoal.Host{hostOf(f, 0)}
+	h.User = "nobody-here"
+	for range 20 {
+		_, err := c.Conn(testContext(t), h)
+		if he := wantHostError(t, err, shoal.StageAuth, shoal.KindAuthFailed); he.Hop != "" {
+			t.Errorf("%v names hop %q", err, he.Hop)
+		}
+	}
+}

@@ -28,12 +28,14 @@ const (
 	authBudget    = 30 * time.Second
 )
 
-// Timings says how long the stages of a connection and a command took. Those
-// of a connection that was there before are zero.
+// Timings says how long the stages of a connection and a command took that were
+// come to; of one that failed it may say nothing. Those of a connection that was
+// there before are zero.
 type Timings struct {
 	Resolve time.Duration // name to addresses
-	Connect time.Duration // TCP
-	Kex     time.Duration // identification, key exchange, host key
+	Connect time.Duration // TCP, or through the jump host
+	Kex     time.Duration // identification and key exchange
+	HostKey time.Duration // is the key the known one; with what a person is asked
 	Auth    time.Duration
 	Start   time.Duration // session channel and start of the command
 	Run     time.Duration // from the start of the command to its end
@@ -103,7 +105,7 @@ type handshake struct {
 	leave      func() // the place among the handshakes
 }
 
-func (c *Client) attempt(ctx context.Context, h Host) (*link, *HostError) {
+func (c *Client) attempt(ctx context.Context, h Host) (_ *link, he *HostError) {
 	host, port, err := h.address()
 	if err != nil {
 		return nil, &HostError{Stage: StagePrepare, Kind: KindInvalid, Err: err}
@@ -121,12 +123,19 @@ func (c *Client) attempt(ctx context.Context, h Host) (*link, *HostError) {
 	hctx, budget, stop := withBudget(ctx, h.Timeout)
 	defer stop()
 	hs := &handshake{client: c, host: h, addr: addr, budget: budget}
+	defer func() {
+		if he != nil {
+			he.timings = hs.timings
+		}
+	}()
 	budget.stage(connectBudget)
 	if len(h.Via) > 0 {
 		conn, he := hs.connectVia(hctx, host, port)
 		if he != nil {
 			return nil, he
 		}
+		hs.jump.peer.keep() // until it is known whether it was the jump host that failed
+		defer hs.jump.peer.release()
 		return hs.shake(hctx, conn)
 	}
 	conn, stage, err := hs.connect(hctx, host, port)
@@ -289,7 +298,8 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		HostKeyAlgorithms: hs.hostKeyAlgorithms(),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			if hs.key == nil {
-				defer func() { hs.timings.Kex = time.Since(began) }()
+				hs.timings.Kex = time.Since(began)
+				defer func() { hs.timings.HostKey = time.Since(began) - hs.timings.Kex }()
 			}
 			defer hs.leave() // what is left is waiting
 			return hs.checkKey(ctx, key)
@@ -303,7 +313,7 @@ func (hs *handshake) shake(ctx context.Context, conn net.Conn) (*link, *HostErro
 		return nil, he
 	}
 	hs.wire.loggedIn.Store(true)
-	hs.timings.Auth = time.Since(began) - hs.timings.Kex
+	hs.timings.Auth = time.Since(began) - hs.timings.Kex - hs.timings.HostKey
 	l := newLink(hs, sc, channels, requests)
 	if !stop() {
 		l.close()

@@ -46,6 +46,24 @@ func Each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(c
 }
 
 func each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(context.Context, *Conn, int) (T, error)) iter.Seq[Result[T]] {
+	return eachHost(ctx, c, hosts, func(ctx context.Context, res *Result[T]) {
+		conn, timings, err := c.connect(ctx, res.Host)
+		res.Timings = timings
+		if err != nil {
+			res.Err = err
+			return
+		}
+		defer conn.Close()
+		res.Host, res.AuthMethod = conn.host, conn.AuthMethod()
+		res.Value, res.Err = do(ctx, conn, res.Index)
+		if o, ok := any(res.Value).(Output); ok {
+			res.Timings.Start, res.Timings.Run = o.Start, o.Run
+		}
+	})
+}
+
+// eachHost is Each for work that connects in its own way and fills the Result.
+func eachHost[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(context.Context, *Result[T])) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		c.setup()
 		r := &run[T]{client: c, do: do, results: make(chan Result[T]), gone: make(chan struct{})}
@@ -75,10 +93,10 @@ func each[T any](ctx context.Context, c *Client, hosts iter.Seq[Host], do func(c
 
 var errLeft = fmt.Errorf("the loop over the results was left: %w", context.Canceled)
 
-// run is one call of each.
+// run is one call of eachHost.
 type run[T any] struct {
 	client   *Client
-	do       func(context.Context, *Conn, int) (T, error)
+	do       func(context.Context, *Result[T])
 	results  chan Result[T]
 	gone     chan struct{} // closed when nobody takes results
 	panicked any           // of the host sequence
@@ -164,18 +182,7 @@ func (r *run[T]) one(ctx context.Context, res *Result[T]) {
 		res.Err = lineError(h, h.line.err)
 		return
 	}
-	conn, timings, err := r.client.connect(ctx, h)
-	res.Timings = timings
-	if err != nil {
-		res.Err = err
-		return
-	}
-	defer conn.Close()
-	res.Host, res.AuthMethod = conn.host, conn.AuthMethod()
-	res.Value, res.Err = r.do(ctx, conn, res.Index)
-	if o, ok := any(res.Value).(Output); ok {
-		res.Timings.Start, res.Timings.Run = o.Start, o.Run
-	}
+	r.do(ctx, res)
 }
 
 // Gather takes all results and returns them in the order of the hosts, and the

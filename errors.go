@@ -116,6 +116,8 @@ type HostError struct {
 	Hint string
 	// Err is the cause.
 	Err error
+
+	timings Timings // of the stages before
 }
 
 // Error gives host, hop, stage and cause in one line. Text that came from the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -268,4 +269,30 @@ func ExampleProxyDial() {
 	_, err = shoal.ProxyDial("ftp://me:secret@proxy.example.com:21")
 	fmt.Println(err)
 	// Output: proxy proxy.example.com:21: the scheme "ftp" is not socks5, http or https
+}
+
+func ExampleClient_ScanHostKeys() {
+	client, hosts, done := fleet()
+	defer done()
+	known := &shoal.KnownHosts{Files: []string{os.DevNull}} // keeps what it learns in memory
+
+	for r := range client.ScanHostKeys(context.Background(), slices.Values(hosts[:1])) {
+		keys, err := known.Compare(r.Value.Addr, r.Value.Keys...)
+		if err := errors.Join(r.Err, err); err != nil {
+			fmt.Println(err)
+			continue
+		}
+		for _, k := range keys {
+			fmt.Println(r.Host.Name, k.Type(), k.State)
+		}
+		// Once a person has compared k.Fingerprint() with the host's own:
+		if _, err := known.Learn(r.Value.Addr, r.Value.Keys...); err != nil {
+			fmt.Println(err)
+		}
+		keys, _ = known.Compare(r.Value.Addr, r.Value.Keys...)
+		fmt.Println(r.Host.Name, keys[0].Type(), keys[0].State)
+	}
+	// Output:
+	// web1 ssh-ed25519 new
+	// web1 ssh-ed25519 known
 }

@@ -15,6 +15,6 @@ func errorAttr(err error) slog.Attr { return slog.String("error", err.Error()) }
 func (t Timings) attrs() []slog.Attr {
 	return []slog.Attr{
 		slog.Duration("resolve", t.Resolve), slog.Duration("connect", t.Connect),
-		slog.Duration("kex", t.Kex), slog.Duration("auth", t.Auth),
+		slog.Duration("kex", t.Kex), slog.Duration("hostkey", t.HostKey), slog.Duration("auth", t.Auth),
 	}
 }

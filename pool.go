@@ -126,6 +126,12 @@ func (p *pool) acquire(c *Client, h Host) (*peer, error) {
 	return n, nil
 }
 
+func (p *pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // sameLogin reports whether a connection made for a serves b.
 func sameLogin(a, b Host) bool {
 	return slices.EqualFunc(a.Auth, b.Auth, Auth.equal) && sameHostKeys(a.HostKeys, b.HostKeys) &&

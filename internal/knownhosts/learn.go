@@ -51,18 +51,24 @@ func (e *NotSavedError) Unwrap() error { return e.Err }
 // A [*NotSavedError] means that the keys are known to this DB only. Without a
 // file, or if it is [os.DevNull], they are always.
 func (db *DB) Learn(addr string, keys ...ssh.PublicKey) error {
+	_, err := db.Add(addr, keys...)
+	return err
+}
+
+// Add is [DB.Learn], and says how many keys were added.
+func (db *DB) Add(addr string, keys ...ssh.PublicKey) (added int, err error) {
 	n := parseAddr(addr)
 	if err := n.check(); err != nil {
-		return err
+		return 0, err
 	}
 	db.learning.Lock()
 	defer db.learning.Unlock()
-	if len(db.files) == 0 || db.files[0].path == os.DevNull {
+	if db.forgets() {
 		missing, err := db.missing(n, keys)
 		if err == nil {
 			db.remember(n, missing, &file{})
 		}
-		return err
+		return len(missing), err
 	}
 	f := db.files[0]
 	w, saveErr := openLocked(f.path, db.patience())
@@ -73,16 +79,27 @@ func (db *DB) Learn(addr string, keys ...ssh.PublicKey) error {
 	}
 	missing, err := db.missing(n, keys)
 	if err != nil || len(missing) == 0 {
-		return err
+		return 0, err
 	}
 	if saveErr == nil {
 		saveErr = db.append(w, n, missing)
 	}
 	if saveErr != nil {
 		db.remember(n, missing, &file{})
-		return &NotSavedError{addr, f.path, saveErr}
+		return 0, &NotSavedError{addr, f.path, saveErr}
 	}
-	return nil
+	return len(missing), nil
+}
+
+// forgets reports whether there is no file to learn into.
+func (db *DB) forgets() bool { return len(db.files) == 0 || db.files[0].path == os.DevNull }
+
+// File returns the file that keys are learned into; empty where there is none.
+func (db *DB) File() string {
+	if db.forgets() {
+		return ""
+	}
+	return db.files[0].path
 }
 
 // missing returns the plain keys that are to be added, or why none may be.
@@ -185,6 +202,15 @@ func (db *DB) append(w *os.File, n hostName, keys []ssh.PublicKey) error {
 	}
 	f.info = info
 	return nil
+}
+
+// Line returns the line that [DB.Learn] writes for a key.
+func (db *DB) Line(addr string, key ssh.PublicKey) (string, error) {
+	n := parseAddr(addr)
+	if err := n.check(); err != nil {
+		return "", err
+	}
+	return db.line(n, plainKey(key)), nil
 }
 
 // line returns the line to write for a key.

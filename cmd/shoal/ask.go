@@ -128,6 +128,22 @@ func (a *asker) hostKey(ctx context.Context, q shoal.HostKeyQuestion) (bool, err
 	}
 }
 
+// confirm asks a question whose answer is no unless it is yes.
+func (a *asker) confirm(ctx context.Context, prompt string) (bool, error) {
+	for prompt += " (y/N)? "; ; prompt = "Neither yes nor no" + prompt[len(prompt)-len(" (y/N)? "):] {
+		answer, err := a.ask(ctx, prompt, true)
+		if err != nil {
+			return false, err
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "yes", "y":
+			return true, nil
+		case "no", "n", "":
+			return false, nil
+		}
+	}
+}
+
 // ask puts one question and returns the answer, without its line end.
 func (a *asker) ask(ctx context.Context, prompt string, echo bool) (string, error) {
 	a.turn.Lock()

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +26,7 @@ type connectFlags struct {
 	v4, v6  bool
 	timeout durationFlag
 	retries numberFlag
+	hash    bool // names in known_hosts; a flag of shoal keys
 
 	via    []shoal.Host
 	config shoal.SSHConfig
@@ -71,6 +72,19 @@ func (f *connectFlags) check() error {
 	return nil
 }
 
+// mayAsk refuses flags that want a person to ask where there is none.
+func (f *connectFlags) mayAsk(j *job) error {
+	if f.askPass {
+		if err := j.mayAsk("--ask-pass"); err != nil {
+			return err
+		}
+	}
+	if f.hostKey.word == "ask" {
+		return j.mayAsk("--host-key ask")
+	}
+	return nil
+}
+
 // load reads ssh_config; warn is told what is passed over in it.
 func (f *connectFlags) load(warn func(error)) error {
 	f.config.File, f.config.Options, f.config.Warn = f.file, f.options, warn
@@ -80,22 +94,21 @@ func (f *connectFlags) load(warn func(error)) error {
 	return nil
 }
 
-// jumpHosts takes the words of -J. As in ssh, -l and -p are not theirs.
+// aim gives hosts what -l and -p say, which as in ssh is not for jump hosts.
+func (f *connectFlags) aim(hosts []shoal.Host) []shoal.Host {
+	for i := range hosts {
+		hosts[i].User = cmp.Or(hosts[i].User, f.user)
+		hosts[i].Port = cmp.Or(hosts[i].Port, f.port.n)
+	}
+	return hosts
+}
+
+// jumpHosts takes the words of -J.
 func (f *connectFlags) jumpHosts() error {
 	for _, word := range f.jumps {
 		hop, err := shoal.ParseHost(strings.TrimPrefix(word, "ssh://"))
 		if err != nil {
 			return &usageError{what: "-J: " + err.Error(), hint: "a jump host is [user@]name[:port] or [user@][ipv6][:port]"}
-		}
-		if hop.User == "" {
-			me, err := user.Current()
-			if err != nil {
-				return &usageError{what: "-J: the jump host " + word + " names no user, and the current one is unknown: " + err.Error()}
-			}
-			hop.User = me.Username[strings.LastIndexByte(me.Username, '\\')+1:]
-		}
-		if hop.Port == 0 {
-			hop.Port = 22
 		}
 		f.via = append(f.via, hop)
 	}
@@ -104,7 +117,7 @@ func (f *connectFlags) jumpHosts() error {
 
 // host returns the settings that hosts start from.
 func (f *connectFlags) host() shoal.Host {
-	h := shoal.Host{User: f.user, Port: f.port.n, Timeout: f.timeout.d, Auth: f.auth(), Via: f.via}
+	h := shoal.Host{Timeout: f.timeout.d, Auth: f.auth(), Via: f.via}
 	switch {
 	case f.v4:
 		h.Network = "tcp4"
@@ -153,6 +166,7 @@ func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error)
 // or by whether there is a person to ask.
 func (f *connectFlags) hostKeys(ask *asker, k *shoal.KnownHosts, strict string) {
 	k.Ask = ask.hostKey
+	k.Hash = k.Hash || f.hash
 	if f.config.Warn != nil {
 		for _, w := range k.Warnings() {
 			f.config.Warn(w)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -17,11 +18,22 @@ type flagGroup struct {
 	flags *pflag.FlagSet
 }
 
-func newGroup(title string, add func(*pflag.FlagSet)) flagGroup {
+func newGroup(title string, add ...func(*pflag.FlagSet)) flagGroup {
 	fs := pflag.NewFlagSet(title, pflag.ContinueOnError)
 	fs.SortFlags = false
-	add(fs)
+	for _, add := range add {
+		add(fs)
+	}
 	return flagGroup{title, fs}
+}
+
+// addGroups gives a command its flags, and help that shows them in groups.
+func addGroups(c *cobra.Command, groups []flagGroup) {
+	for _, g := range groups {
+		c.Flags().AddFlagSet(g.flags)
+	}
+	c.Flags().SortFlags = false
+	c.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c, groups...) })
 }
 
 // durationFlag is a time that must not be negative: "30s", "5m", or a number

@@ -44,9 +44,37 @@ func showHelp(c *cobra.Command, groups ...flagGroup) {
 		width = min(cols, 120)
 	}
 	for _, g := range groups {
+		if g.title == connectionGroup && c.Name() != "run" {
+			showNames(w, "Connection flags, as shoal help run explains them:", g.flags, width)
+			continue
+		}
 		fmt.Fprintf(w, "\n%s:\n", g.title)
 		showFlags(w, g.flags, width)
 	}
+}
+
+// connectionGroup are the flags that all commands share; one of them explains.
+const connectionGroup = "Connection"
+
+// showNames writes how flags are called, in lines of width columns.
+func showNames(w io.Writer, title string, fs *pflag.FlagSet, width int) {
+	fmt.Fprintf(w, "\n%s\n", title)
+	line := " "
+	fs.VisitAll(func(f *pflag.Flag) {
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand
+		}
+		if value, _ := pflag.UnquoteUsage(f); value != "" {
+			name += " " + value
+		}
+		if len(line)+1+len(name) > width {
+			fmt.Fprintln(w, line)
+			line = " "
+		}
+		line += " " + name
+	})
+	fmt.Fprintln(w, line)
 }
 
 // flagColumn is where the explanations of flags begin.

@@ -50,7 +50,7 @@ func broken(x *render.Exit, e *shoal.HostError) {
 	x.Status = statusOf(e)
 	x.Attempts = e.Attempt
 	x.Truncated = e.Kind == shoal.KindOutputLimit
-	x.Err = &render.Problem{Hop: e.Hop, Stage: string(e.Stage), Kind: string(e.Kind), Msg: string(e.Kind), Hint: hintFor(e)}
+	x.Err = &render.Problem{Hop: e.Hop, Stage: string(e.Stage), Kind: string(e.Kind), Msg: string(e.Kind), Hint: e.Hint}
 	if e.Err != nil {
 		x.Err.Msg = plainText(e.Err)
 	}
@@ -113,26 +113,11 @@ func statusOf(e *shoal.HostError) render.Status {
 	return render.Unreachable
 }
 
-// hintFor is advice where what render has names commands that do not exist
-// yet; empty leaves it to render.
-func hintFor(e *shoal.HostError) string {
-	if e.Hint != "" {
-		return e.Hint
-	}
-	switch {
-	case e.Kind == shoal.KindHostKeyUnknown:
-		return "compare the fingerprint with the host's own, then let it be stored with --host-key ask or accept-new"
-	case e.Kind == shoal.KindTimeout && e.Stage != shoal.StageRun:
-		return "-v shows where the time goes; allow more with -t"
-	}
-	return ""
-}
-
 // stages lists how long the stages took that were come to.
 func stages(t shoal.Timings) []render.Stage {
 	var all []render.Stage
 	for _, s := range []render.Stage{
-		{Name: "dns", Took: t.Resolve}, {Name: "tcp", Took: t.Connect}, {Name: "kex", Took: t.Kex},
+		{Name: "dns", Took: t.Resolve}, {Name: "tcp", Took: t.Connect}, {Name: "kex", Took: t.Kex}, {Name: "hostkey", Took: t.HostKey},
 		{Name: "auth", Took: t.Auth}, {Name: "start", Took: t.Start}, {Name: "run", Took: t.Run},
 	} {
 		if s.Took > 0 {

@@ -9,17 +9,40 @@ import (
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
+// viewFlags say how any command shows what it does.
+type viewFlags struct {
+	quiet, verbose bool
+	format, color  choiceFlag
+}
+
+func (f *viewFlags) init(formats ...string) {
+	f.format = choiceFlag{word: "text", words: append([]string{"text", "jsonl"}, formats...)}
+	f.color = choiceFlag{word: "auto", words: []string{"auto", "always", "never"}}
+}
+
+// add adds them for commands that have no others.
+func (f *viewFlags) add(fs *pflag.FlagSet) {
+	f.init()
+	fs.VarP(&f.format, "output", "O", "lines for people, or an object a line for programs")
+	f.addRest(fs)
+}
+
+func (f *viewFlags) addRest(fs *pflag.FlagSet) {
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "only what went wrong, and the summary")
+	fs.Var(&f.color, "color", "colours; auto means on a terminal, unless NO_COLOR is set")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr how connecting goes, with times")
+}
+
 // outputFlags say how the run is shown.
 type outputFlags struct {
+	viewFlags
 	fold, foldStderr, both, byHost bool
-	noLabels, quiet, verbose, raw  bool
+	noLabels, raw                  bool
 	timestamps, largest            bool
-	format, color                  choiceFlag
 }
 
 func (f *outputFlags) add(fs *pflag.FlagSet) {
-	f.format = choiceFlag{word: "text", words: []string{"text", "jsonl"}}
-	f.color = choiceFlag{word: "auto", words: []string{"auto", "always", "never"}}
+	f.init()
 	fs.BoolVarP(&f.fold, "fold", "b", false, "at the end, equal output once, under the hosts that gave it")
 	fs.BoolVarP(&f.foldStderr, "fold-stderr", "B", false, "the same with stderr in it")
 	fs.BoolVarP(&f.both, "live-fold", "L", false, "lines as they come, and folded at the end")
@@ -52,11 +75,10 @@ func (f *outputFlags) check() error {
 }
 
 // screen returns the screen for the two outputs.
-func (f *outputFlags) screen(stdout, stderr io.Writer) *render.Screen {
+func (f *viewFlags) screen(stdout, stderr io.Writer) *render.Screen {
 	s := &render.Screen{
 		Stdout: stdout, StdoutTTY: isTerminal(stdout),
 		Stderr: stderr, StderrTTY: isTerminal(stderr),
-		Raw: f.raw,
 	}
 	s.StdoutColor, s.StderrColor = f.colors(s.StdoutTTY), f.colors(s.StderrTTY)
 	if cols, _, ok := terminalSize(stderr); ok {
@@ -65,7 +87,7 @@ func (f *outputFlags) screen(stdout, stderr io.Writer) *render.Screen {
 	return s
 }
 
-func (f *outputFlags) colors(tty bool) bool {
+func (f *viewFlags) colors(tty bool) bool {
 	switch f.color.word {
 	case "always":
 		return true

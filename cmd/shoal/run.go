@@ -41,10 +41,15 @@ type paceFlags struct {
 	failFast bool
 }
 
-func (f *paceFlags) add(fs *pflag.FlagSet) {
+// addLimits adds those that any command has.
+func (f *paceFlags) addLimits(fs *pflag.FlagSet) {
 	f.fanout = numberFlag{n: 64, min: 1, max: 100_000}
 	fs.VarP(&f.fanout, "fanout", "f", "work on `N` hosts at once")
 	fs.Var(&f.deadline, "deadline", "end the whole run after `DUR`")
+}
+
+func (f *paceFlags) add(fs *pflag.FlagSet) {
+	f.addLimits(fs)
 	fs.BoolVarP(&f.failFast, "fail-fast", "k", false, "stop the run at the first host that does not succeed")
 }
 
@@ -61,7 +66,7 @@ type runFlags struct {
 func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
 		newGroup("Hosts", f.target.add),
-		newGroup("Connection", f.connect.add),
+		newGroup(connectionGroup, f.connect.add),
 		newGroup("Command", f.command.add),
 		newGroup("Pace", f.pace.add),
 		newGroup("Output and result", f.output.add),
@@ -70,6 +75,7 @@ func (f *runFlags) groups() []flagGroup {
 
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
+	f.target.example = "shoal run -w 'web[1-20]' uptime"
 	groups := f.groups()
 	c := &cobra.Command{
 		Use:                   "run -w HOSTS [FLAGS] COMMAND…",
@@ -79,12 +85,8 @@ func (a *app) runCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE:                  func(c *cobra.Command, words []string) error { return a.run(c.Context(), &f, words) },
 	}
-	for _, g := range groups {
-		c.Flags().AddFlagSet(g.flags)
-	}
-	c.Flags().SortFlags = false
+	addGroups(c, groups)
 	c.Flags().SetInterspersed(false) // what comes after the command is the command's
-	c.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c, groups...) })
 	return c
 }
 
@@ -111,8 +113,10 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	if err != nil {
 		return err
 	}
-	tuneGCFor(min(f.pace.fanout.n, len(hosts)))
-	r := newRunner(a, f, hosts, command)
+	j := newJob(a, &f.output.viewFlags, &f.pace, f.connect.aim(hosts))
+	j.console.screen.Raw = f.output.raw
+	r := newRunner(j, command, f.output.renderer(j.console.screen))
+	r.largest = f.output.largest
 	r.command.Stdin = a.commandInput(f)
 	r.command.PTY = f.command.pty(a.stderr, a.stdout)
 	return r.run(ctx, func(ctx context.Context) error {
@@ -145,13 +149,13 @@ func (a *app) commandInput(f *runFlags) io.Reader {
 
 // prepare asks what must be known beforehand and readies the client.
 func (r *runner) prepare(ctx context.Context, f *runFlags) error {
-	for _, p := range []struct {
-		flag  string
-		wants bool
-	}{{"-K", f.command.askSudo}, {"--ask-pass", f.connect.askPass}, {"--host-key ask", f.connect.hostKey.word == "ask"}} {
-		if err := r.ask.check(); p.wants && err != nil {
-			return &usageError{what: p.flag + ": " + err.Error(), hint: "run it from a terminal"}
+	if f.command.askSudo {
+		if err := r.mayAsk("-K"); err != nil {
+			return err
 		}
+	}
+	if err := f.connect.mayAsk(&r.job); err != nil {
+		return err
 	}
 	password := ""
 	if f.command.askSudo {
@@ -161,17 +165,5 @@ func (r *runner) prepare(ctx context.Context, f *runFlags) error {
 		}
 	}
 	r.command.Sudo = f.command.sudoer(password)
-	r.client.Host, r.client.Complete = f.connect.host(), f.connect.complete(r.ask)
-	warn := func(err error) {
-		if f.output.verbose {
-			r.console.say(err.Error())
-		}
-	}
-	if err := f.connect.load(warn); err != nil {
-		return err
-	}
-	if f.connect.hostKey.word == "off" {
-		r.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
-	}
-	return nil
+	return r.connects(&f.connect, f.output.verbose)
 }

@@ -37,6 +37,12 @@ func TestRunLeavesNothing(t *testing.T) {
 		"run -w host[0-19] --deadline 50ms sleep 1000",
 		"run -w host[0-19] -b yes 1000",
 		"run -w nothing[0-3] hostname",
+		"ping host[0-19]",
+		"ping host[0-19] nothing[0-3] -f 3",
+		"ping host[0-19] --deadline 1ms",
+		"keys host[0-19] --known-hosts /dev/null",
+		"keys host[0-19] --known-hosts /dev/null --deadline 1ms",
+		"keys nothing[0-3] -O jsonl --known-hosts /dev/null",
 	} {
 		t.Run(args, func(t *testing.T) {
 			a, _, _ := inMemory(t, sshtest.Config{Hosts: 20})

@@ -20,6 +20,7 @@ import (
 type targetFlags struct {
 	exprs, literal, files, exclude []string
 	list                           bool
+	example                        string // of the command, with -w
 }
 
 func (t *targetFlags) add(fs *pflag.FlagSet) {
@@ -38,7 +39,7 @@ func (t *targetFlags) stdin() bool {
 // names returns the hosts, each once, in the order in which they were named.
 func (t *targetFlags) names(stdin io.Reader) ([]string, error) {
 	if len(t.exprs)+len(t.literal)+len(t.files) == 0 {
-		return nil, &usageError{what: "no hosts given", hint: "name them with -w, as in: shoal run -w 'web[1-20]' uptime"}
+		return nil, &usageError{what: "no hosts given", hint: "name them with -w, as in: " + t.example}
 	}
 	s := newSet()
 	for _, expr := range t.exprs {
@@ -61,7 +62,7 @@ func (t *targetFlags) names(stdin io.Reader) ([]string, error) {
 		}
 	}
 	if len(s.names) == 0 && found > 0 {
-		return nil, &noHostsError{what: "no hosts are left after -x", hint: "see what -w stands for with: shoal run -w EXPR --list"}
+		return nil, &noHostsError{what: "no hosts are left after -x", hint: "see what -w stands for with --list"}
 	}
 	if len(s.names) == 0 {
 		return nil, &noHostsError{what: "no hosts", hint: "the list of hosts is empty"}

@@ -372,6 +372,65 @@ func TestAskHostKey(t *testing.T) {
 	}
 }
 
+// After the review of all keys there is one question, whose answer is no unless
+// it is yes; keys that changed have one of their own.
+func TestPinHostKeys(t *testing.T) {
+	a := startFleet("")(t, 3, nil)
+	right := string(a.knownHosts)
+	lines := strings.SplitAfter(right, "\n")
+	address, port, _ := strings.Cut(a.hosts[0], ":")
+	_, other, _ := strings.Cut(lines[1], " ")
+	wrong := "[" + address + "]:" + port + " " + other // the first host has changed, the others are new
+	a.knownHosts = []byte(wrong)
+	args := []string{"keys", "--pin", "--replace", strings.Join(a.hosts, ",")}
+	for _, tt := range []struct {
+		store, replace string // what is typed
+		code           int
+		want           []string // the answers to it
+		lines          int      // in the file afterwards
+	}{
+		{store: "\n", code: 5, lines: 1},
+		{store: "no\n", code: 5, lines: 1},
+		{store: "what\nn\n", want: []string{"Neither yes nor no (y/N)? "}, code: 5, lines: 1},
+		{store: ctrlC, code: 130, lines: 1},
+		{store: "y\n", replace: "n\n", want: []string{"known_hosts: 2 lines added"}, code: 5, lines: 3},
+		{store: "yes\n", replace: "yes\n", want: []string{"known_hosts: 3 lines added, 1 known key taken out"}, code: 0, lines: 3},
+	} {
+		cmd := command(t, a, args...)
+		file := strings.TrimPrefix(cmd.Env[0], "HOME=") + "/.ssh/known_hosts"
+		p := onTerminal(t, cmd)
+		p.expect("changed      ed25519  SHA256:")
+		p.expect("  was        ed25519  SHA256:")
+		p.expect("new          ed25519  SHA256:")
+		p.expect("3 keys of 3 hosts: 1 changed, 2 new, in ")
+		p.expect("Store 2 new keys of 2 hosts (")
+		p.expect(") in " + file + " (y/N)? ")
+		p.typed(tt.store)
+		if tt.replace != "" {
+			p.expect("Make 1 key the only known keys of " + a.hosts[0] + " in " + file)
+			p.typed(tt.replace)
+		}
+		for _, want := range tt.want {
+			p.expect(want)
+		}
+		p.exits(tt.code)
+		if _, after, _ := strings.Cut(p.all(), "Store 2 new"); strings.Contains(after, " done") {
+			t.Errorf("the status line is there after the scan: %q", after)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || strings.Count(string(text), "\n") != tt.lines {
+			t.Errorf("%q, %q: the file is\n%s%v", tt.store, tt.replace, text, err)
+		}
+		if strings.Contains(string(text), wrong) != (tt.code != 0) {
+			t.Errorf("%q, %q: what was known before is in\n%s", tt.store, tt.replace, text)
+		}
+	}
+
+	p := piped(t, command(t, a, args...))
+	p.exits(2)
+	p.expect("--pin: there is no terminal to ask on")
+}
+
 // -K asks once; sudo on each host gets the password at its own prompt, and
 // nobody else does.
 func TestAskSudo(t *testing.T) {

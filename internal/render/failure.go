@@ -17,7 +17,7 @@ const maxMessage = 1 << 10
 func cause(x *Exit) string {
 	var b strings.Builder
 	switch {
-	case x.Status == Failed && x.RC != nil:
+	case x.Status == Failed && x.RC != nil && x.Err == nil:
 		fmt.Fprintf(&b, "exit %d", *x.RC)
 	case x.Status == Signal:
 		b.WriteString(signalText(x.Signal))

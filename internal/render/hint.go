@@ -29,7 +29,7 @@ func kindHint(kind string) string {
 	case "no-common-algorithm":
 		return "the server offers only algorithms that Shoal holds unsafe: update it"
 	case "hostkey-unknown":
-		return "compare the fingerprint with the host's own, then store it with: shoal keys"
+		return "compare the fingerprint with the host's own, then store it with: shoal keys --pin (or --host-key accept-new)"
 	case "hostkey-changed":
 		return "if the host was not reinstalled, somebody may be listening: find out before you remove the old key"
 	case "hostkey-revoked":
@@ -58,9 +58,13 @@ func statusHint(x *Exit) string {
 		return "look for the process on the host before you run the command again"
 	case x.Status == Auth:
 		return "check the user (-l) and the key (-i), or load it with ssh-add"
+	case x.Status == Timeout && x.Err != nil && x.Err.Stage == "connect":
+		return "is the host up, or are packets to it dropped (jump host: -J)? -t allows more time"
+	case x.Status == Timeout && x.Err != nil && x.Err.Stage == "banner":
+		return "something listens there and says nothing: is sshd stuck, or the port wrong (-p)? -t allows more time"
 	case x.Status == Timeout && x.Err != nil && x.Err.Stage != "" && x.Err.Stage != "run":
 		return "see where the time goes with: shoal ping; allow more with -t"
-	case x.Status == Lost:
+	case x.Status == Lost && (x.Err == nil || x.Err.Stage == "exec" || x.Err.Stage == "run"):
 		return "the command may have run in part: check before you run it again"
 	}
 	return ""

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSONL writes one JSON object a line: start, line, exit and end, as the schema
+// JSONL writes one JSON object a line: start, line, exit and end, and of host
+// keys key and stored, as the schema
 // in docs/jsonl.schema.json says. It is what scripts read and what the journal
 // of runs keeps. Output is exact: a line is in "data" where it is UTF-8 and in
 // "b64" where not. Control characters are escaped, so that the objects are safe
@@ -104,6 +105,46 @@ func (j *JSONL) Exit(x Exit) {
 	if x.Attempts > 1 {
 		j.number("attempts", int64(x.Attempts))
 	}
+	j.close()
+	j.flush()
+}
+
+// Key writes a host key.
+func (j *JSONL) Key(k Key) {
+	j.event("key")
+	j.text("host", k.Host)
+	j.seconds("t", k.T)
+	j.text("type", k.Type)
+	j.text("fingerprint", k.Fingerprint)
+	j.text("key", k.Blob)
+	j.text("state", string(k.State))
+	if len(k.Lines) > 0 {
+		j.key("lines")
+		j.buf = append(j.buf, '[')
+		for _, l := range k.Lines {
+			j.buf = append(j.buf, '{')
+			j.text("place", l.Place)
+			j.text("type", l.Type)
+			j.text("fingerprint", l.Fingerprint)
+			j.closeInner()
+		}
+		j.buf[len(j.buf)-1] = ']'
+		j.buf = append(j.buf, ',')
+	}
+	if k.Problem != "" {
+		j.text("problem", k.Problem)
+	}
+	j.close()
+	j.flush()
+}
+
+// Stored writes what was stored of a host's keys.
+func (j *JSONL) Stored(s Stored) {
+	j.event("stored")
+	j.text("host", s.Host)
+	j.text("file", s.File)
+	j.number("added", int64(s.Added))
+	j.number("removed", int64(s.Removed))
 	j.close()
 	j.flush()
 }

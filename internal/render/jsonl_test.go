@@ -39,7 +39,7 @@ func complete(r render.Renderer) error {
 }
 
 func TestJSONLGolden(t *testing.T) {
-	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete} {
+	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "keys": scan} {
 		var out bytes.Buffer
 		if err := play(&render.JSONL{W: &out}); err != nil {
 			t.Errorf("End: %v", err)
@@ -52,7 +52,7 @@ func TestJSONLGolden(t *testing.T) {
 // schema, and wants every member of it documented.
 func TestJSONLSchema(t *testing.T) {
 	s := loadSchema(t)
-	for _, play := range []func(render.Renderer) error{mixed, complete, many} {
+	for _, play := range []func(render.Renderer) error{mixed, complete, many, scan} {
 		var out bytes.Buffer
 		if err := play(&render.JSONL{W: &out}); err != nil {
 			t.Fatal(err)
@@ -84,6 +84,8 @@ func TestSchemaRejects(t *testing.T) {
 		`{"v":1,"ev":"line","run":"x","host":"a","stream":"stdout","seq":0,"t":0,"data":"","b64":""}`,
 		`{"v":1,"ev":"line","run":"x","host":"a","stream":"both","seq":0,"t":0,"data":""}`,
 		`{"v":1,"ev":"exit","run":"x","host":"a","status":"fine","rc":0,"signal":null,"t":0,"bytes":{"out":0,"err":0}}`,
+		`{"v":1,"ev":"key","run":"x","host":"a","t":0,"type":"ssh-rsa","fingerprint":"SHA256:a","key":"AA==","state":"fine"}`,
+		`{"v":1,"ev":"key","run":"x","host":"a","t":0,"type":"ssh-rsa","fingerprint":"SHA256:a","key":"AA==","state":"new","lines":[{"place":"f:1"}]}`,
 		`{"v":1,"ev":"exit","run":"x","host":"a","status":"ok","rc":"0","signal":null,"t":0,"bytes":{"out":0,"err":0}}`,
 	} {
 		var o map[string]any

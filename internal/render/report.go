@@ -13,6 +13,7 @@ type Report struct {
 	// others share one line at the end. Zero means 3, a negative number none.
 	Early int
 
+	label    func(*Exit) string // what the summary calls it; nil for the usual
 	tally    End
 	sets     map[Status]map[string][]string // by status and label: who ended so
 	failures map[failure]*alike
@@ -91,6 +92,9 @@ func (r *Report) add(x *Exit) {
 		r.sets[s] = make(map[string][]string)
 	}
 	label := summaryLabel(x)
+	if r.label != nil && x.Status != Cancelled && x.Status != NotRun {
+		label = r.label(x)
+	}
 	r.sets[s][label] = append(r.sets[s][label], x.Host)
 }
 
@@ -141,17 +145,22 @@ func (r *Report) show(x *Exit, names, text string) {
 
 // End implements [Renderer]. It shows the failures that wait, and the summary.
 func (r *Report) End(e End) error {
-	for _, a := range r.order {
-		if len(a.waiting) > 0 {
-			r.show(&a.first, others(a), a.text)
-		}
-	}
+	r.waiting()
 	r.note(r.open, "ended, but left the output open: a process in the background may still run")
 	r.note(r.cut, "output was cut at the limit")
 	for _, line := range r.summary(e) {
 		r.Screen.line(line)
 	}
 	return r.Screen.end()
+}
+
+// waiting shows the failures that wait.
+func (r *Report) waiting() {
+	for _, a := range r.order {
+		if len(a.waiting) > 0 {
+			r.show(&a.first, others(a), a.text)
+		}
+	}
 }
 
 // maxNames bounds, in columns, the names before one failure.

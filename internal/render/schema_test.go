@@ -32,6 +32,7 @@ type schema struct {
 	Required   []string           `json:"required"`
 	Properties map[string]*schema `json:"properties"`
 	Additional *schema            `json:"additionalProperties"`
+	Items      *schema            `json:"items"`
 	OneOf      []*schema          `json:"oneOf"`
 }
 
@@ -63,6 +64,13 @@ func (s *schema) check(root *schema, path string, v any) error {
 	if o, ok := v.(map[string]any); ok {
 		if err := s.checkObject(root, path, o); err != nil {
 			return err
+		}
+	}
+	if list, ok := v.([]any); ok && s.Items != nil {
+		for i, one := range list {
+			if err := s.Items.check(root, fmt.Sprintf("%s[%d]", path, i), one); err != nil {
+				return err
+			}
 		}
 	}
 	return s.checkOneOf(root, path, v)
@@ -104,6 +112,8 @@ func typeIs(want string, v any) bool {
 		return want == "number" || want == "integer" && v == float64(int64(v))
 	case map[string]any:
 		return want == "object"
+	case []any:
+		return want == "array"
 	}
 	return false
 }

@@ -266,11 +266,12 @@ func TestCompareHostKeys(t *testing.T) {
 			var got []string
 			var refuse strings.Builder
 			for _, c := range all {
-				state := string(c.State)
+				var state strings.Builder
+				state.WriteString(string(c.State))
 				for _, l := range c.Lines {
-					state += "@" + l.Place[strings.LastIndexByte(l.Place, ':')+1:]
+					state.WriteString("@" + l.Place[strings.LastIndexByte(l.Place, ':')+1:])
 				}
-				got = append(got, state)
+				got = append(got, state.String())
 				if c.Err != nil {
 					refuse.WriteString("x")
 				} else {

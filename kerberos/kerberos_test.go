@@ -2,6 +2,7 @@ package kerberos_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -450,6 +451,33 @@ func TestOrder(t *testing.T) {
 	}
 	if _, err := both.run(t, "true", ticket); err == nil || !strings.Contains(err.Error(), "accepts publickey") || strings.Contains(err.Error(), "does not let it") {
 		t.Errorf("got %v, want that a key is needed too", err)
+	}
+}
+
+// A refusal leaves room for fewer keys: sshd counts it, and would end the
+// connection.
+func TestRefusalCounts(t *testing.T) {
+	r := newRealm(t, "MaxAuthTries 6")
+	r.Admin("addprinc -pw " + secret + " other")
+	auth := []shoal.Auth{kerberos.Auth(r.config(kerberos.Config{Password: secret, Principal: "other"}))}
+	for range 6 {
+		_, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := ssh.NewSignerFromKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		auth = append(auth, shoal.Key(signer))
+	}
+	_, err := r.run(t, "true", auth...)
+	he, ok := errors.AsType[*shoal.HostError](err)
+	if !ok || he.Kind != shoal.KindTooManyKeys || !strings.Contains(err.Error(), "first 4 keys were refused") || !strings.Contains(err.Error(), "knows other@SHOAL.TEST") {
+		t.Errorf("got %v, want four keys offered behind the refusal", err)
+	}
+	if strings.Contains(r.Server.Log(), "Too many authentication failures") {
+		t.Error("the server ended the connection")
 	}
 }
 

@@ -157,9 +157,13 @@ func TestMaxStartups(t *testing.T) {
 
 // The same with the real server, and a limit by which nothing need be repeated.
 func TestMaxStartupsOpenSSH(t *testing.T) {
-	for _, tt := range []struct{ perAddress, hosts int }{{0, 20}, {20, 20}} {
+	// sshd gives a place back a moment after the login that had it.
+	for _, tt := range []struct {
+		perAddress, hosts int
+		startups          string
+	}{{0, 20, "16:50:20"}, {20, 20, "9:50:20"}} {
 		t.Run(fmt.Sprint(tt.perAddress), func(t *testing.T) {
-			c, h, s := openssh(t, "MaxStartups 9:50:20")
+			c, h, s := openssh(t, "MaxStartups "+tt.startups)
 			c.PerAddress = tt.perAddress
 			c.Host.Retry = shoal.Retry{Delay: 50 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Attempts: 30}
 			var hosts []shoal.Host

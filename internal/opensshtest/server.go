@@ -281,11 +281,13 @@ func (s *Server) writeConfig() {
 		"KbdInteractiveAuthentication no",
 		"AcceptEnv *",
 		"LogLevel VERBOSE",
-		"MaxStartups 1000",
 		// bash reads the user's ~/.bashrc for commands run by sshd, which no
 		// test may depend on, unless it is not the outermost shell.
 		"SetEnv SHLVL=2",
 	})
+	if !slices.ContainsFunc(lines, isKeyword("maxstartups")) { // of which sshd keeps the last
+		lines = append(lines, "MaxStartups 1000")
+	}
 	if !slices.ContainsFunc(lines, isKeyword("subsystem")) {
 		lines = append(lines, "Subsystem sftp internal-sftp")
 	}

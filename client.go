@@ -48,6 +48,10 @@ type Client struct {
 	// nil means TCP, to all addresses of a name as in RFC 8305. It gets the
 	// name unresolved, as "host:port".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Transport makes the connections in another way, such as by the user's own
+	// ssh; nil means Shoal's own. What it takes of a Host is for it to say;
+	// PerAddress and Handshakes bound the attempts with it too.
+	Transport Transport
 	// Resolver looks up names where Dial is nil; nil means
 	// [net.DefaultResolver].
 	Resolver *net.Resolver
@@ -119,6 +123,9 @@ func (c *Client) settle(h Host) (Host, error) {
 		if h, err = c.Complete(h); err != nil {
 			return h, err
 		}
+	}
+	if c.Transport != nil {
+		return h, c.checkCarried(h)
 	}
 	if h.User == "" {
 		var err error

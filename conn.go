@@ -31,7 +31,8 @@ func (c *Conn) SSH() ssh.Conn {
 }
 
 // AuthMethod names the method that the server accepted: "publickey",
-// "password", "keyboard-interactive", or "none" where it asked for nothing.
+// "password", "keyboard-interactive", or "none" where it asked for nothing; empty
+// where a [Transport] logged in.
 func (c *Conn) AuthMethod() string {
 	if l := c.peer.any(); l != nil {
 		return l.auth

@@ -36,7 +36,7 @@ type Timings struct {
 	Connect time.Duration // TCP, or through the jump host
 	Kex     time.Duration // identification and key exchange
 	HostKey time.Duration // is the key the known one; with what a person is asked
-	Auth    time.Duration
+	Auth    time.Duration // with a [Transport] all up to here
 	Start   time.Duration // session channel and start of the command
 	Run     time.Duration // from the start of the command to its end
 }
@@ -45,17 +45,19 @@ type Timings struct {
 const maxBusy = 10
 
 // dial makes a connection to the host, in as many attempts as [Retry] allows.
-func (c *Client) dial(ctx context.Context, h Host) (*link, error) {
+// alone is for a Transport.
+func (c *Client) dial(ctx context.Context, h Host, alone bool) (*link, error) {
 	began := time.Now()
 	for attempt := 1; ; attempt++ {
-		l, err := c.attempt(ctx, h)
+		l, err := c.attempt(ctx, h, alone)
 		if err == nil {
 			l.attempts = attempt
 			c.Log.LogAttrs(ctx, LevelStage, "connected", append(l.timings.attrs(), hostAttr(h), attemptAttr(attempt))...)
 			return l, nil
 		}
 		err.Host, err.Attempt, err.Elapsed = h.Name, attempt, time.Since(began)
-		if !again(h.Retry, err, attempt) || ctx.Err() != nil {
+		ours := err.Hop == "" || c.Transport != nil // else the jump host has its own Retry
+		if !ours || !again(h.Retry, err, attempt) || ctx.Err() != nil {
 			return nil, err
 		}
 		c.Log.LogAttrs(ctx, LevelStage, "attempt failed", hostAttr(h), attemptAttr(attempt), errorAttr(err))
@@ -70,7 +72,7 @@ func (c *Client) dial(ctx context.Context, h Host) (*link, error) {
 // again decides whether a failed attempt is repeated. A login that has begun is
 // not: servers count those.
 func again(r Retry, err *HostError, attempt int) bool {
-	if r.Attempts < 0 || err.Stage == StageAuth || err.Hop != "" { // a jump host has its own Retry
+	if r.Attempts < 0 || err.Stage == StageAuth {
 		return false
 	}
 	switch err.Kind {
@@ -89,13 +91,14 @@ func again(r Retry, err *HostError, attempt int) bool {
 
 // handshake is one attempt to connect and log in.
 type handshake struct {
-	client *Client
-	host   Host
-	addr   string // as named
-	budget *budget
-	wire   *wire
-	login  *login
-	jump   *jump // nil without jump host
+	client  *Client
+	host    Host
+	addr    string // as named
+	budget  *budget
+	wire    *wire
+	login   *login
+	jump    *jump    // nil without jump host
+	carrier *Carrier // nil without Transport
 
 	timings    Timings
 	identified atomic.Bool
@@ -105,7 +108,7 @@ type handshake struct {
 	leave      func() // the place among the handshakes
 }
 
-func (c *Client) attempt(ctx context.Context, h Host) (_ *link, he *HostError) {
+func (c *Client) attempt(ctx context.Context, h Host, alone bool) (_ *link, he *HostError) {
 	host, port, err := h.address()
 	if err != nil {
 		return nil, &HostError{Stage: StagePrepare, Kind: KindInvalid, Err: err}
@@ -114,12 +117,18 @@ func (c *Client) attempt(ctx context.Context, h Host) (_ *link, he *HostError) {
 	place := addr
 	if len(h.Via) > 0 {
 		place += " via " + poolKey(h.Via[len(h.Via)-1])
+		if c.Transport != nil { // there each host has its own connection to the first
+			place = poolKey(h.Via[0])
+		}
 	}
 	leave, err := c.limit.address.take(ctx, place)
 	if err != nil {
 		return nil, &HostError{Stage: StageConnect, Kind: endKind(err), Err: err}
 	}
 	defer leave()
+	if c.Transport != nil {
+		return (&handshake{client: c, host: h, addr: addr}).carry(ctx, alone)
+	}
 	hctx, budget, stop := withBudget(ctx, h.Timeout)
 	defer stop()
 	hs := &handshake{client: c, host: h, addr: addr, budget: budget}
@@ -470,10 +479,12 @@ func (hs *handshake) authFailure(he *HostError, err error) {
 	}
 }
 
-// trimSSH takes off x/crypto's "ssh: handshake failed: ".
+// trimSSH takes off what x/crypto puts in front.
 func trimSSH(err error) error {
-	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "ssh: handshake failed: ") {
-		err = inner
+	for _, prefix := range []string{"ssh: handshake failed: ", "ssh: error reading control message: "} {
+		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), prefix) {
+			err = inner
+		}
 	}
 	if errors.Is(err, io.EOF) {
 		return errors.New("the server closed the connection")

@@ -36,7 +36,7 @@ type link struct {
 	fullForwards int           // as many as the server allows, 0 while unknown
 	opened       int           // channels ever
 	left         chan struct{} // closed when the last session leaves; nil while nobody waits
-	full         int           // sessions the server allows, 0 while unknown
+	full         int           // sessions the server allows, 0 while unknown, -1 for none
 	drained      bool          // no new sessions; closes with the last one
 	watch        *time.Timer
 	interval     time.Duration
@@ -44,11 +44,17 @@ type link struct {
 	asks         atomic.Int64  // requests for a sign of life
 	asked        time.Duration // when the last request was made, as wire.lastRead
 	asking       bool          // it has no answer yet
+
+	carrier  *Carrier                 // nil where Shoal made the connection
+	channels map[ssh.Channel]struct{} // of its sessions, where there is a carrier
 }
 
 func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
 	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, dead: make(chan struct{})}
 	l.idle.L = &l.mu
+	if l.carrier = hs.carrier; l.carrier != nil {
+		l.full, l.channels = l.carrier.MaxSessions, map[ssh.Channel]struct{}{}
+	}
 	hs.wire.settle.Store(&settler{l.settle})
 	go l.serve(hs, channels, requests)
 	l.keepAlive(hs.host.KeepAlive)
@@ -82,6 +88,9 @@ func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-c
 	}
 	l.err = trimSSH(l.ssh.Wait())
 	l.kind = endedAs(l.err)
+	if l.carrier != nil && l.wire.lost.Load() != nil {
+		l.kind = KindLost // the words may be ssh's
+	}
 	if cause := l.cause.Load(); cause != nil {
 		l.kind, l.err = KindLost, *cause
 	} else if l.jump != nil && !l.jump.link.alive() {
@@ -108,6 +117,9 @@ func endedAs(err error) Kind {
 // end is as what and why the connection ended, which says more than err, what
 // broke because of it.
 func (l *link) end(err error) (Kind, error) {
+	if cause := l.cause.Load(); cause != nil {
+		return KindLost, *cause // ending it may take a moment
+	}
 	select {
 	case <-l.dead:
 		return l.kind, l.err
@@ -227,8 +239,8 @@ func (l *link) check() {
 	if missed <= maxMissed {
 		l.watch.Reset(l.interval)
 	}
-	if missed == 1 && !l.asking {
-		l.ask()
+	if missed == 1 && !l.asking && !l.ask() {
+		l.missed, missed = 0, 0
 	}
 	l.mu.Unlock()
 	if missed > maxMissed {
@@ -236,8 +248,11 @@ func (l *link) check() {
 	}
 }
 
-// ask asks for a sign of life. l.mu is held.
-func (l *link) ask() {
+// ask asks for a sign of life, or reports that it cannot. l.mu is held.
+func (l *link) ask() bool {
+	if l.carrier != nil && len(l.channels) == 0 {
+		return false
+	}
 	l.asking, l.asked = true, time.Since(l.wire.began)
 	l.task(func() {
 		l.signOfLife()
@@ -245,10 +260,14 @@ func (l *link) ask() {
 		l.asking = false
 		l.mu.Unlock()
 	})
+	return true
 }
 
 // signOfLife waits for an answer of the server, whatever it is.
 func (l *link) signOfLife() error {
+	if l.carrier != nil {
+		return l.askInSession()
+	}
 	l.asks.Add(1)
 	_, _, err := l.ssh.SendRequest("keepalive@openssh.com", true, nil)
 	return err
@@ -274,7 +293,7 @@ func (l *link) written() int64 { return l.wire.writes.Load() - l.asks.Load() }
 func (l *link) reserve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.drained || l.full > 0 && l.open >= l.full || !l.alive() {
+	if l.drained || l.full != 0 && l.open >= l.full || !l.alive() {
 		return false
 	}
 	l.open++
@@ -338,7 +357,10 @@ func (l *link) refused() bool {
 	defer l.mu.Unlock()
 	others := l.open - 1
 	if others <= 0 {
-		return false
+		if l.carrier == nil || !l.carrier.Shared {
+			return false
+		}
+		others = -1 // the others' sessions are too many
 	}
 	if l.full == 0 || others < l.full {
 		l.full = others
@@ -395,6 +417,11 @@ func (l *link) session(ctx context.Context, total time.Duration) (*session, erro
 		ch, reqs, err := l.ssh.OpenChannel("session", nil)
 		if err != nil {
 			return nil, err
+		}
+		if l.channels != nil {
+			l.mu.Lock()
+			l.channels[ch] = struct{}{}
+			l.mu.Unlock()
 		}
 		return &session{link: l, channel: ch, requests: reqs}, nil
 	})

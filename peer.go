@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type peer struct {
 	failure     error     // of the last one
 	failedUntil time.Time // see recent
 	isJump      bool      // hosts are reached through it
+	refused     bool      // a session, by the server
 	closed      bool
 }
 
@@ -86,7 +88,7 @@ func (p *peer) link(ctx context.Context, find func(*peer) *link) (_ *link, fresh
 		return nil, false, failure
 	}
 	began := time.Now()
-	l, err := p.client.dial(ctx, p.host)
+	l, err := p.client.dial(ctx, p.host, p.wantsAlone())
 	if err != nil {
 		p.failed(ctx, err, time.Since(began))
 		return nil, false, err
@@ -97,6 +99,14 @@ func (p *peer) link(ctx context.Context, find func(*peer) *link) (_ *link, fresh
 	}
 	find(p) // takes its place in it
 	return l, true, nil
+}
+
+// wantsAlone reports whether a shared connection would be of no use: there is
+// one whose sessions are taken.
+func (p *peer) wantsAlone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused || slices.ContainsFunc(p.links, (*link).alive)
 }
 
 // failed notes a failure for those who wait, unless it is the caller's own.
@@ -170,6 +180,11 @@ func (p *peer) session(ctx context.Context) (*session, error) {
 		}
 		_, isRefusal := errors.AsType[*ssh.OpenChannelError](err)
 		more := isRefusal && (l.refused() || !retried)
+		if isRefusal {
+			p.mu.Lock()
+			p.refused = true
+			p.mu.Unlock()
+		}
 		if more {
 			retried = true // another session may have ended meanwhile
 		}

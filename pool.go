@@ -141,6 +141,9 @@ func sameLogin(a, b Host) bool {
 }
 
 func sameHostKeys(a, b HostKeys) bool {
+	if a == nil || b == nil { // with a Transport
+		return a == b
+	}
 	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
 }
 

@@ -343,7 +343,7 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 		he.at()
 	}
 	s.channel.Close()
-	s.link.leave()
+	s.leave()
 	return he
 }
 

@@ -40,7 +40,7 @@ func (p *Proc) watch() {
 	if w.requests != nil || w.outputs != nil {
 		p.session.link.drain() // not answered: it ends with its other sessions
 	}
-	p.session.link.leave()
+	p.session.leave()
 	p.seal()
 	p.conn.peer.release()
 	p.end()
@@ -257,13 +257,13 @@ func (p *Proc) signalGroup(sig ssh.Signal) {
 // killBeside signals the command by another command in a second session of the
 // same connection: sshd refuses signals for root's commands. The command is
 // found as the one other child of the server's process for this connection,
-// which is why nothing is done where other sessions are open, nor where that
+// which is why nothing is done where other sessions are open or may be, nor where that
 // process is none that serves one connection: others may have more children.
 func (p *Proc) killBeside(sig string) {
 	l := p.session.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open != 1 {
+	if l.open != 1 || l.carrier != nil && l.carrier.Shared {
 		return
 	}
 	script := `case $(ps -o comm= -p "$PPID") in *sshd*|*dropbear*) ps -A -o pid= -o ppid= | while read p q; do if [ "$q" = "$PPID" ] && [ "$p" != "$$" ]; then kill -` +

@@ -58,6 +58,9 @@ func (c *Client) scan(ctx context.Context, h Host, found *HostKeyScan) (first Ti
 	if c.cache.isClosed() {
 		return first, &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindCancelled, Err: errClientClosed}
 	}
+	if c.Transport != nil {
+		return first, &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errors.New("host keys are not scanned by a Transport; use a Client without one")}
+	}
 	if n := len(h.Via); n > 0 { // stays connected to in between
 		p, err := c.cache.acquire(c, h.Via[n-1])
 		if err != nil {
@@ -95,7 +98,7 @@ func (c *Client) scan(ctx context.Context, h Host, found *HostKeyScan) (first Ti
 
 // exchange connects for one key exchange, and returns how that ended.
 func (c *Client) exchange(ctx context.Context, h Host) *HostError {
-	l, err := c.dial(ctx, h)
+	l, err := c.dial(ctx, h, false)
 	if he, ok := errors.AsType[*HostError](err); ok {
 		return he
 	}

@@ -26,7 +26,9 @@ import (
 // KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
 // ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv and
 // SetEnv. A host with a ProxyCommand fails: it is not run. Of Match, exec and
-// localnetwork never hold.
+// localnetwork never hold. ControlMaster, ControlPath and ControlPersist are passed
+// over: a [Client] keeps its own connections, and package openssh joins those of
+// ssh.
 //
 // The zero value reads the user's and the system's files, once, at first use.
 // Safe for concurrent use; must not be changed or copied after first use.

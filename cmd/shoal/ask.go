@@ -60,7 +60,7 @@ func (a *asker) sudoPassword(ctx context.Context) (string, error) {
 // login answers what servers ask: see [shoal.Ask].
 func (a *asker) login(ctx context.Context, q shoal.Question) (string, error) {
 	prompt := q.Prompt
-	if q.Kind == shoal.AskInteractive {
+	if q.Kind == shoal.AskInteractive && q.User != "" {
 		prompt = q.User + "@" + q.Host + ": " + prompt
 	}
 	if q.Attempt > 1 {

@@ -26,7 +26,8 @@ type connectFlags struct {
 	v4, v6  bool
 	timeout durationFlag
 	retries numberFlag
-	hash    bool // names in known_hosts; a flag of shoal keys
+	hash    bool       // names in known_hosts; a flag of shoal keys
+	by      choiceFlag // native or openssh; no flag of shoal keys
 
 	via    []shoal.Host
 	config shoal.SSHConfig
@@ -49,6 +50,12 @@ func (f *connectFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.v6, "ipv6", "6", false, "use IPv6 only")
 	fs.VarP(&f.timeout, "connect-timeout", "t", "give up on a host that is not reached within `DUR`; 0 never (default 10s)")
 	fs.Var(&f.retries, "retries", "try `N` times more to reach a host")
+}
+
+// addTransport adds the flag for what needs no connection of Shoal's own.
+func (f *connectFlags) addTransport(fs *pflag.FlagSet) {
+	f.by = choiceFlag{words: []string{"native", "openssh"}}
+	fs.Var(&f.by, "transport", "openssh has your own ssh make the connections, with all that it and its configuration can do (default native)")
 }
 
 // check refuses what cannot work, before anything is done.
@@ -123,6 +130,9 @@ func (f *connectFlags) host() shoal.Host {
 		h.Network = "tcp4"
 	case f.v6:
 		h.Network = "tcp6"
+	}
+	if f.openssh() {
+		h.Auth = nil // it is told of the keys itself
 	}
 	if f.timeout.isSet && f.timeout.d == 0 {
 		h.Timeout = -1

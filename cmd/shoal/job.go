@@ -73,19 +73,21 @@ func (j *job) mayAsk(flag string) error {
 
 // connects readies the client as the flags say.
 func (j *job) connects(f *connectFlags, verbose bool) error {
-	j.client.Host, j.client.Complete = f.host(), f.complete(j.ask)
+	if f.hostKey.word == "off" {
+		j.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
+	}
+	j.client.Host = f.host()
+	if f.openssh() {
+		j.client.Transport = f.transport(j.ask)
+		return nil
+	}
+	j.client.Complete = f.complete(j.ask)
 	warn := func(err error) {
 		if verbose {
 			j.console.say(err.Error())
 		}
 	}
-	if err := f.load(warn); err != nil {
-		return err
-	}
-	if f.hostKey.word == "off" {
-		j.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
-	}
-	return nil
+	return f.load(warn)
 }
 
 // noteBegins has the status line told of every host that is begun with.

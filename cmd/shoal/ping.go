@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
@@ -44,7 +45,7 @@ func (a *app) pingCommand() *cobra.Command {
 	}
 	addGroups(c, []flagGroup{
 		newGroup("Hosts", f.target.add),
-		newGroup(connectionGroup, f.connect.add),
+		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
 		newGroup("Pace and output", f.pace.add, f.view.add),
 	})
 	return c

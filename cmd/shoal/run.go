@@ -66,7 +66,7 @@ type runFlags struct {
 func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
 		newGroup("Hosts", f.target.add),
-		newGroup(connectionGroup, f.connect.add),
+		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
 		newGroup("Command", f.command.add),
 		newGroup("Pace", f.pace.add),
 		newGroup("Output and result", f.output.add),

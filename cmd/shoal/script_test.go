@@ -26,10 +26,12 @@ func TestScript(t *testing.T) {
 
 // TestScriptOpenSSH runs those that need no broken hosts on real servers.
 func TestScriptOpenSSH(t *testing.T) {
-	opensshtest.Need(t, "sshd")
-	runScripts(t, "both", func(t testing.TB, hosts int, faults map[int]sshtest.Fault) access {
+	opensshtest.Need(t, "sshd", "ssh")
+	start := func(t testing.TB, hosts int, faults map[int]sshtest.Fault) access {
 		return startOpenSSH(t, hosts, faults)
-	})
+	}
+	t.Run("both", func(t *testing.T) { runScripts(t, "both", start) })
+	t.Run("openssh", func(t *testing.T) { runScripts(t, "openssh", start) })
 }
 
 // access is how a script gets to the hosts that it runs on.

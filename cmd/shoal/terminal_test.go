@@ -492,6 +492,49 @@ func TestAskPassphrase(t *testing.T) {
 	p.hasNot(canary)
 }
 
+// With --transport openssh the user's ssh asks the same person: once for a
+// passphrase that opens many hosts, and about a host key without --ask-pass.
+func TestAskSSH(t *testing.T) {
+	opensshtest.Need(t, "sshd", "ssh", "ssh-keygen")
+	a := startOpenSSH(t, 3, nil)
+	cmd := command(t, a, "run", "--transport", "openssh", "--ask-pass", "-w", strings.Join(a.hosts, ","))
+	ssh := strings.TrimPrefix(cmd.Env[0], "HOME=") + "/.ssh/"
+	cmd.Args = append(cmd.Args, "-F", "none", "-i", ssh+"id_ed25519", "-o", "IdentityAgent=none", "-o", "UserKnownHostsFile="+ssh+"known_hosts", "echo out")
+	lock := exec.Command("ssh-keygen", "-q", "-p", "-P", "", "-N", canary, "-f", ssh+"id_ed25519")
+	if out, err := lock.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	p := onTerminal(t, cmd)
+	p.expect("(used for all hosts) Enter passphrase for key '" + ssh + "id_ed25519': ")
+	p.typed(canary + "\n")
+	p.expect("3 hosts: 3 ok")
+	p.exits(0)
+	p.hasNot(canary)
+
+	unlock := exec.Command("ssh-keygen", "-q", "-p", "-P", canary, "-N", "", "-f", ssh+"id_ed25519")
+	if out, err := unlock.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	args := append([]string{"run", "--transport", "openssh", "-w", a.hosts[0]}, cmd.Args[7:]...)
+	for _, test := range []struct {
+		answer string
+		code   int
+	}{{"no", 3}, {"yes", 0}, {"", 0}} {
+		again := exec.Command("shoal", args...)
+		again.Env = cmd.Env
+		if test.answer != "" {
+			os.Remove(ssh + "known_hosts")
+		}
+		p := onTerminal(t, again)
+		if test.answer != "" {
+			p.expect("fingerprint is SHA256:")
+			p.expect("(yes/no/[fingerprint])? ")
+			p.typed(test.answer + "\n")
+		}
+		p.exits(test.code)
+	}
+}
+
 // -T gives the command a terminal of the size of ours.
 func TestTerminalSize(t *testing.T) {
 	a := startFleet("")(t, 1, nil)

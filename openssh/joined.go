@@ -28,7 +28,7 @@ func join(ctx context.Context, path string) net.Conn {
 type joined struct {
 	net.Conn
 
-	reading sync.Mutex // held while reading
+	reading sync.Mutex // held while reading, by the one reader or Close
 	head    []byte     // of the packet that comes
 	rest    int        // of its bytes that come after the head
 
@@ -66,7 +66,9 @@ func (j *joined) Write(p []byte) (int, error) {
 }
 
 func (j *joined) Read(p []byte) (int, error) {
-	j.reading.Lock()
+	if !j.reading.TryLock() { // by Close
+		return 0, net.ErrClosed
+	}
 	defer j.reading.Unlock()
 	if j.isClosing() {
 		return 0, net.ErrClosed

@@ -44,7 +44,8 @@ type Client struct {
 	// MaxIdle is the number of connections kept open while nothing uses
 	// them; 0 means 1000, negative means none.
 	MaxIdle int
-	// Dial makes the network connections, but not those through jump hosts;
+	// Dial makes the network connections, but not those through jump hosts or
+	// a [Host.ProxyCommand];
 	// nil means TCP, to all addresses of a name as in RFC 8305. It gets the
 	// name unresolved, as "host:port".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -144,6 +145,11 @@ func (c *Client) settle(h Host) (Host, error) {
 	}
 	if h.BindAddress != "" && net.ParseIP(h.BindAddress) == nil {
 		return h, fmt.Errorf("bind address %q is not an IP address", h.BindAddress)
+	}
+	if h.hasProxyCommand() {
+		if _, err := h.proxyArgs(); err != nil {
+			return h, err
+		}
 	}
 	if err := h.Algorithms.check(); err != nil {
 		return h, err

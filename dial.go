@@ -157,6 +157,11 @@ func (c *Client) attempt(ctx context.Context, h Host, alone bool) (_ *link, he *
 // connect resolves the name and connects to one of its addresses.
 func (hs *handshake) connect(ctx context.Context, host string, port int) (net.Conn, Stage, error) {
 	began := time.Now()
+	if hs.host.hasProxyCommand() {
+		conn, err := connectCommand(ctx, hs.host)
+		hs.timings.Connect = time.Since(began)
+		return conn, StageConnect, err
+	}
 	if dial := hs.client.Dial; dial != nil {
 		conn, err := dial(ctx, hs.host.Network, hs.addr)
 		hs.timings.Connect = time.Since(began)
@@ -519,14 +524,21 @@ func connectKind(ctx context.Context, stage Stage, err error) Kind {
 		return KindDNS
 	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "refused"):
 		return KindRefused
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAGAIN):
 		return KindLocalIO
+	case isStart(err):
+		return KindInvalid
 	case isTimeout(err):
 		return KindTimeout
 	case errors.Is(err, syscall.ECONNRESET):
 		return KindThrottled
 	}
 	return KindUnreachable
+}
+
+func isStart(err error) bool {
+	_, ok := errors.AsType[*startError](err)
+	return ok
 }
 
 func isDNS(err error) bool {

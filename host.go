@@ -59,6 +59,16 @@ type Host struct {
 	// server allows fewer. Names are looked up by the last jump host. Nil means
 	// [Client.Host]'s; empty but not nil means none.
 	Via []Host
+	// ProxyCommand is a command line whose process stands for the network
+	// connection, over its standard input and output, as in ssh_config(5). Of
+	// the tokens it knows %%, %h (the address), %k (HostKeyAlias, or else the
+	// name), %n (the name), %p (the port) and %r (User); values that a shell
+	// or an option parser might act on are refused. It is run without a shell
+	// where it is only words and quotes, in a session of its own without the
+	// terminal, and ends with the connection. With Via that of the first jump
+	// host counts. It goes before [Client.Dial], and Network and BindAddress
+	// have no effect. Empty means [Client.Host]'s; "none" means none.
+	ProxyCommand string
 	// Timeout bounds one attempt to connect and log in. 0 means 10 s to
 	// resolve and connect, 15 s for the key exchange and 30 s to log in;
 	// negative means no bound. Time in which a person answers an [Ask] does
@@ -244,6 +254,9 @@ func (h Host) or(d Host) Host {
 	}
 	if h.Via == nil {
 		h.Via = d.Via
+	}
+	if h.ProxyCommand == "" {
+		h.ProxyCommand = d.ProxyCommand
 	}
 	if h.Timeout == 0 {
 		h.Timeout = d.Timeout

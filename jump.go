@@ -29,6 +29,9 @@ func (c *Client) chain(h Host, depth int) ([]Host, error) {
 	defaults.Via, defaults.Args, defaults.Vars = nil, nil, nil
 	var chain []Host
 	for i, hop := range h.Via {
+		if i > 0 { // it is reached through the one before it
+			hop.Via, hop.ProxyCommand = []Host{}, "none"
+		}
 		full, err := c.settle(hop.or(defaults))
 		if err == nil {
 			_, _, err = full.address()

@@ -2,7 +2,11 @@ package shoal_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"iter"
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +18,27 @@ import (
 	"github.com/shoal-ssh/shoal/sshtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv("SHOAL_TEST_RELAY"); addr != "" {
+		relayTo(addr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// relayTo connects the standard input and output to an address, as nc does.
+func relayTo(addr string) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go func() {
+		_, _ = io.Copy(conn, os.Stdin)
+		os.Exit(0)
+	}()
+	_, _ = io.Copy(os.Stdout, conn)
+}
 
 // testContext ends well before the test's own deadline, so that a hang fails
 // with a message.

@@ -1,12 +1,17 @@
 package shoal
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -24,11 +29,10 @@ import (
 // GSSAPIDelegateCredentials, GSSAPIClientIdentity, GSSAPIServerIdentity,
 // UserKnownHostsFile, GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
 // KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
-// ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv and
-// SetEnv. A host with a ProxyCommand fails: it is not run. Of Match, exec and
-// localnetwork never hold. ControlMaster, ControlPath and ControlPersist are passed
-// over: a [Client] keeps its own connections, and package openssh joins those of
-// ssh.
+// ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv,
+// SetEnv and, with AllowCommands, ProxyCommand. ControlMaster, ControlPath and
+// ControlPersist are passed over: a [Client] keeps its own connections, and
+// package openssh joins those of ssh.
 //
 // The zero value reads the user's and the system's files, once, at first use.
 // Safe for concurrent use; must not be changed or copied after first use.
@@ -38,6 +42,15 @@ type SSHConfig struct {
 	File string
 	// Options hold "Keyword=value" as with ssh -o; they stand above the files.
 	Options []string
+	// AllowCommands lets the configuration run programs on this machine:
+	// ProxyCommand, and Match exec, which has 10 s and whose outcome holds for
+	// as long as the SSHConfig is used. Set it where the files are as
+	// trustworthy as the program. Without, hosts with a ProxyCommand fail and
+	// Match exec never holds.
+	AllowCommands bool
+	// Resolver looks names up for CanonicalizeHostname; nil means
+	// [net.DefaultResolver].
+	Resolver *net.Resolver
 	// HostKeys may change what was made of a host's settings before it is
 	// used, such as its Ask; strict is StrictHostKeyChecking, empty where it
 	// is not set. Nil changes nothing.
@@ -57,6 +70,7 @@ type SSHConfig struct {
 
 	mu     sync.Mutex
 	warned map[string]bool
+	execs  map[string]func() (bool, error) // outcomes of Match exec
 	known  map[string]*KnownHosts
 	gssapi map[GSSAPISettings]Auth
 }
@@ -71,8 +85,13 @@ type GSSAPISettings struct {
 // Check reads the files and reports mistakes in them.
 func (s *SSHConfig) Check() error {
 	s.load.Do(func() {
-		s.config, s.err = sshconfig.Load(sshconfig.Options{File: s.File, Set: s.Options})
-		s.warned, s.known, s.gssapi = map[string]bool{}, map[string]*KnownHosts{}, map[GSSAPISettings]Auth{}
+		o := sshconfig.Options{File: s.File, Set: s.Options, Lookup: s.lookup, LocalAddresses: localAddresses}
+		if s.AllowCommands {
+			o.Exec = s.exec
+		}
+		s.config, s.err = sshconfig.Load(o)
+		s.warned, s.known, s.execs = map[string]bool{}, map[string]*KnownHosts{}, map[string]func() (bool, error){}
+		s.gssapi = map[GSSAPISettings]Auth{}
 		if s.err != nil {
 			s.err = fmt.Errorf("ssh_config: %w", s.err)
 			return
@@ -94,6 +113,39 @@ func (s *SSHConfig) warn(err error) {
 	}
 }
 
+// exec decides a Match exec; commands are run once.
+func (s *SSHConfig) exec(command string) (bool, error) {
+	s.mu.Lock()
+	run := s.execs[command]
+	if run == nil {
+		run = sync.OnceValues(func() (bool, error) { return runCommand(command) })
+		s.execs[command] = run
+	}
+	s.mu.Unlock()
+	return run()
+}
+
+// lookupTime bounds looking one name up.
+const lookupTime = 5 * time.Second
+
+func (s *SSHConfig) lookup(name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	defer cancel()
+	return cmp.Or(s.Resolver, net.DefaultResolver).LookupCNAME(ctx, name)
+}
+
+func localAddresses() (ips []netip.Addr, err error) {
+	addrs, err := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				ips = append(ips, ip.Unmap())
+			}
+		}
+	}
+	return ips, err
+}
+
 // Complete fills the fields that are zero from the configuration.
 func (s *SSHConfig) Complete(h Host) (Host, error) {
 	if err := s.Check(); err != nil {
@@ -112,7 +164,7 @@ func (s *SSHConfig) Complete(h Host) (Host, error) {
 	}
 	c, err := s.config.Resolve(sshconfig.Target{Host: name, User: h.User, Port: port})
 	if err == nil {
-		err = s.fill(&h, c, port)
+		err = s.fill(&h, c, name, port)
 	}
 	if err != nil {
 		return h, fmt.Errorf("ssh_config: %w", err)
@@ -120,7 +172,7 @@ func (s *SSHConfig) Complete(h Host) (Host, error) {
 	return h, nil
 }
 
-func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, port int) error {
+func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, alias string, port int) error {
 	h.Addr, h.Port = c.HostName(), port
 	if n, ok := c.Int("Port"); ok {
 		h.Port = n
@@ -149,7 +201,7 @@ func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, port int) error {
 	if h.Env == nil {
 		h.Env = environment(c)
 	}
-	if err := s.via(h, c); err != nil {
+	if err := s.via(h, c, alias); err != nil {
 		return err
 	}
 	if h.HostKeys == nil {
@@ -180,15 +232,37 @@ func set(field *string, c *sshconfig.Settings, keyword string) {
 	}
 }
 
-// via makes jump hosts of ProxyJump.
-func (s *SSHConfig) via(h *Host, c *sshconfig.Settings) error {
-	if h.Via != nil {
+// via takes ProxyJump or ProxyCommand over.
+func (s *SSHConfig) via(h *Host, c *sshconfig.Settings, alias string) error {
+	if h.Via != nil || h.ProxyCommand != "" {
 		return nil
 	}
 	if command, ok := c.Get("ProxyCommand"); ok && command != "none" {
-		return errors.New("the host has a ProxyCommand, which is not run; use ProxyJump")
+		if !s.AllowCommands {
+			return errors.New("the host has a ProxyCommand, which is not run without SSHConfig.AllowCommands; use ProxyJump")
+		}
+		if pass, _ := c.Bool("ProxyUseFdpass"); pass {
+			return errors.New("the host has a ProxyCommand with ProxyUseFdpass, which is not supported")
+		}
+		keyAlias, ok := c.Get("HostKeyAlias")
+		if !ok {
+			keyAlias = alias
+		}
+		// Host has no field for the name that was looked up.
+		for token, value := range map[string]string{"%n": alias, "%k": keyAlias} {
+			if err := sshconfig.CheckArgument(value); err != nil && strings.Contains(command, token) {
+				return fmt.Errorf("ProxyCommand: %s: %w", token, err)
+			}
+		}
+		literal := func(v string) string { return strings.ReplaceAll(v, "%", "%%") }
+		h.ProxyCommand = strings.NewReplacer("%%", "%%", "%n", literal(alias), "%k", literal(keyAlias)).Replace(command)
+		return nil
 	}
 	for _, word := range c.ProxyJump() {
+		word, err := c.Command(word)
+		if err != nil {
+			return fmt.Errorf("ProxyJump: %w", err)
+		}
 		hop, err := ParseHost(word)
 		if err != nil {
 			return fmt.Errorf("ProxyJump: %w", err)

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -37,6 +38,13 @@ type Options struct {
 	// Exec decides a "Match exec" by its command, tokens expanded. Nil means
 	// that these never match, and a warning.
 	Exec func(command string) (bool, error)
+	// Lookup looks a name up in the DNS for CanonicalizeHostname: it returns
+	// the name at the end of its aliases, or an error where it has no address.
+	// Nil means that no name is canonicalized, and a warning.
+	Lookup func(name string) (cname string, err error)
+	// LocalAddresses returns the addresses of this machine for "Match
+	// localnetwork". Nil means that these never match, and a warning.
+	LocalAddresses func() ([]netip.Addr, error)
 }
 
 // Config is the content of configuration files. Safe for concurrent use.
@@ -120,6 +128,9 @@ func Load(o Options) (*Config, error) {
 				if err := c.checkMatch(d); err != nil {
 					return err
 				}
+			}
+			if d.name == "canonicalizehostname" && o.Lookup == nil && (d.args[0] == "yes" || d.args[0] == "always") {
+				c.warnings = append(c.warnings, &Error{d.file, d.line, "CanonicalizeHostname", errors.New("names are not looked up; passed over")})
 			}
 			if err := check(d.body); err != nil {
 				return err
@@ -209,7 +220,14 @@ func (c *Config) checkMatch(d *directive) error {
 			if c.options.Exec == nil {
 				c.warnings = append(c.warnings, &Error{d.file, d.line, "Match exec", errors.New("is not run; the block does not apply")})
 			}
-		case "localnetwork", "command", "version", "sessiontype":
+		case "localnetwork":
+			if _, err := parseNetworks(m.arg); err != nil {
+				return &Error{d.file, d.line, "Match localnetwork", err}
+			}
+			if c.options.LocalAddresses == nil {
+				c.warnings = append(c.warnings, &Error{d.file, d.line, "Match localnetwork", errors.New("is not asked for; the block does not apply")})
+			}
+		case "command", "version", "sessiontype":
 			c.warnings = append(c.warnings, &Error{d.file, d.line, "Match " + m.name, errors.New("is not supported; the block does not apply")})
 		}
 	}
@@ -235,13 +253,16 @@ func (c *Config) Resolve(t Target) (*Settings, error) {
 	if err := s.pass(false); err != nil {
 		return nil, err
 	}
-	if c.final {
-		s.settleHost()
+	s.settleHost()
+	again, err := s.canonicalize()
+	if err != nil {
+		return nil, err
+	}
+	if c.final || again {
 		if err := s.pass(true); err != nil {
 			return nil, err
 		}
 	}
-	s.settleHost()
 	return s, nil
 }
 
@@ -266,13 +287,20 @@ func (s *Settings) apply(body []*directive, active *bool, never, final bool) err
 	for _, d := range body {
 		switch d.name {
 		case "host":
-			*active = !never && matchHost(d.args, s.alias)
+			name := s.alias
+			if final {
+				name = s.HostName()
+			}
+			*active = !never && matchHost(d.args, name)
 		case "match":
+			if *active = false; never {
+				break
+			}
 			ok, err := s.match(d, final)
 			if err != nil {
 				return err
 			}
-			*active = !never && ok
+			*active = ok
 		case "include":
 			was := *active
 			for _, file := range d.body {
@@ -376,12 +404,19 @@ func (s *Settings) match(d *directive, final bool) (bool, error) {
 			if s.config.options.Exec == nil {
 				return false, nil
 			}
-			command, err := s.Expand(m.arg)
+			command, err := s.Command(m.arg)
 			if err == nil {
 				ok, err = s.config.options.Exec(command)
 			}
 			if err != nil {
 				return false, &Error{d.file, d.line, "Match exec", err}
+			}
+		case "localnetwork":
+			if s.config.options.LocalAddresses == nil {
+				return false, nil
+			}
+			if ok, err = s.onNetwork(m.arg); err != nil {
+				return false, &Error{d.file, d.line, "Match localnetwork", err}
 			}
 		default:
 			return false, nil // warned about
@@ -434,8 +469,8 @@ func (s *Settings) HostName() string {
 	return strings.NewReplacer("%%", "%", "%h", s.alias).Replace(v)
 }
 
-// settleHost gives HostName its final value.
-func (s *Settings) settleHost() { s.values["hostname"] = []string{s.HostName()} }
+// settleHost gives HostName its value, in lower case as ssh does.
+func (s *Settings) settleHost() { s.values["hostname"] = []string{strings.ToLower(s.HostName())} }
 
 // User returns the user to log in as: the user's own name where none was set.
 func (s *Settings) User() string {
@@ -459,6 +494,29 @@ func (s *Settings) Expand(v string) (string, error) {
 	if rest, ok := strings.CutPrefix(v, "~/"); ok {
 		v = filepath.Join(s.config.options.Home, rest)
 	}
+	return s.expand(v, false)
+}
+
+// Command replaces the tokens of a command that a shell may get. Values that
+// come with the host, and with which a shell might do anything, are an error:
+// see [CheckArgument]. Variables are left to the shell.
+func (s *Settings) Command(v string) (string, error) { return s.expand(v, true) }
+
+// CheckArgument refuses values that a shell or an option parser might act on:
+// all but letters, digits and . _ : % @ -, and a leading "-".
+func CheckArgument(value string) error {
+	for _, r := range value {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._:%@-", r) {
+			return fmt.Errorf("%q must not stand in a command: it has %q", value, r)
+		}
+	}
+	if strings.HasPrefix(value, "-") {
+		return fmt.Errorf("%q must not stand in a command: it begins with -", value)
+	}
+	return nil
+}
+
+func (s *Settings) expand(v string, command bool) (string, error) {
 	local, err := os.Hostname()
 	if err != nil {
 		return "", err
@@ -489,8 +547,13 @@ func (s *Settings) Expand(v string) (string, error) {
 			if !ok {
 				return "", fmt.Errorf("%q has the unknown token %%%c", v, v[i])
 			}
+			if command && strings.IndexByte("hjknr", v[i]) >= 0 {
+				if err := CheckArgument(t); err != nil {
+					return "", fmt.Errorf("%%%c: %w", v[i], err)
+				}
+			}
 			out.WriteString(t)
-		case strings.HasPrefix(v[i:], "${"):
+		case !command && strings.HasPrefix(v[i:], "${"):
 			name, _, ok := strings.Cut(v[i+2:], "}")
 			value, set := os.LookupEnv(name)
 			if !ok || !set {

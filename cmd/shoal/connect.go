@@ -95,6 +95,7 @@ func (f *connectFlags) mayAsk(j *job) error {
 // load reads ssh_config; warn is told what is passed over in it.
 func (f *connectFlags) load(warn func(error)) error {
 	f.config.File, f.config.Options, f.config.Warn = f.file, f.options, warn
+	f.config.AllowCommands = true // the files are the user's own, as they are for ssh
 	if err := f.config.Check(); err != nil {
 		return &usageError{what: err.Error(), hint: "-F none reads no file; -o takes KEY=VALUE of ssh_config(5), as in -o UserKnownHostsFile=known_hosts"}
 	}

@@ -43,9 +43,10 @@ func gone(t *testing.T, pidFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := testContext(t)
 	for pid := range strings.FieldsSeq(string(text)) {
 		for exec.Command("sh", "-c", "kill -0 "+pid).Run() == nil { // killed at once, reaped by init later
-			if t.Context().Err() != nil {
+			if ctx.Err() != nil {
 				t.Fatalf("process %s is still there", pid)
 			}
 		}

@@ -271,7 +271,7 @@ func (c Command) prepare(hosts iter.Seq[Host]) (iter.Seq[Host], Command, func())
 		if err != nil && bad == nil {
 			bad = fmt.Errorf("host %s: %w", h.Name, err)
 		}
-		lines[i] = madeLine{line, err}
+		lines[i] = madeLine{line: line, err: err}
 	}
 	return func(yield func(Host) bool) {
 		for i, h := range list {
@@ -289,6 +289,7 @@ func (c Command) prepare(hosts iter.Seq[Host]) (iter.Seq[Host], Command, func())
 // madeLine is what Command.For made of a host.
 type madeLine struct {
 	line string
+	to   string // of Copy.For, whose from is line
 	err  error
 }
 

@@ -53,6 +53,9 @@ const (
 	KindNoExitStatus   Kind = "no-exit-status"      // the command ended without saying how
 	KindOutputLimit    Kind = "output-limit"        // more output than Command.MaxOutput
 	KindLocalIO        Kind = "local-io"            // a local reader, writer or file failed
+	KindRemoteIO       Kind = "remote-io"           // a remote file could not be read, written or made
+	KindTruncated      Kind = "truncated"           // a copy is not what its source is
+	KindChanged        Kind = "changed"             // the source changed while it was copied
 	KindProtocol       Kind = "protocol"            // the server broke the protocol
 	KindCancelled      Kind = "cancelled"           // the caller ended it
 	KindNotRun         Kind = "not-run"             // never begun

@@ -27,6 +27,7 @@ var forbidden = map[string][]string{
 	"/internal/lines":      {module, "net", crypto},
 	"/internal/printf":     {module, "net", crypto},
 	"/internal/render":     {module, "net", "flag", crypto},
+	"/internal/sftp":       {module, "net", crypto},
 	"/internal/shell":      {module, "net", crypto},
 	"/internal/spool":      {module, "net", crypto},
 	"/internal/sshagent":   {module},
@@ -35,7 +36,7 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "shell", "spool", "sshagent", "sshconfig"},
+	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/render": {"hostlist"},
 	"/internal/printf": {"shell"},
 	"/sshtest":         {"sshtest/internal/rawssh"},

@@ -43,7 +43,8 @@ func LookPath(program string) (string, error) {
 	if err == nil {
 		return path, nil
 	}
-	for _, folder := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin", "/opt/homebrew/sbin"} {
+	for _, folder := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin", "/opt/homebrew/sbin",
+		"/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh"} {
 		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil {
 			return path, nil
 		}

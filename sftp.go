@@ -1,0 +1,96 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/shoal-ssh/shoal/internal/sftp"
+)
+
+// fileSession is an SFTP session in a session channel of its own.
+type fileSession struct {
+	*sftp.Client
+	session *session
+	close   sync.Once
+}
+
+// openSFTP asks for the subsystem (RFC 4254 §6.5) and begins a session.
+func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
+	s, err := c.peer.session(ctx)
+	if err != nil {
+		err.(*HostError).Host = c.host.Name
+		return nil, err
+	}
+	c.peer.keep()
+	f := &fileSession{session: s}
+	l := s.link
+	l.mu.Lock()
+	l.task(func() { io.Copy(io.Discard, s.channel.Stderr()) })
+	l.task(func() {
+		for r := range s.requests {
+			r.Reply(false, nil)
+		}
+	})
+	l.mu.Unlock()
+	leave := func() {
+		s.channel.Close()
+		l.leave()
+		c.peer.release()
+	}
+	ok, err := await(ctx, l, c.host.Timeout, func() (bool, error) {
+		return s.channel.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	})
+	if err == nil && !ok {
+		leave()
+		return nil, &HostError{Host: c.host.Name, Stage: StageTransfer, Kind: KindExecRefused,
+			Err: errors.New("the server has no SFTP subsystem"), Hint: "copy by SCP instead"}
+	}
+	if err == nil {
+		starting, cancel := context.WithTimeoutCause(ctx, budget(c.host.Timeout), errBudget)
+		f.Client, err = sftp.New(starting, s.channel)
+		cancel()
+	}
+	if err != nil {
+		leave()
+		return nil, c.copyError(ctx, f, err)
+	}
+	l.mu.Lock()
+	l.task(func() { <-f.Done() })
+	l.mu.Unlock()
+	return f, nil
+}
+
+// budget is the time of [Host.Timeout] for one step.
+func budget(total time.Duration) time.Duration {
+	switch {
+	case total < 0:
+		return 365 * 24 * time.Hour
+	case total == 0:
+		return channelBudget
+	}
+	return total
+}
+
+// leaveBudget bounds the waiting for the end of a session.
+const leaveBudget = 2 * time.Second
+
+// end closes the session and gives its place back.
+func (f *fileSession) end(c *Conn) {
+	f.close.Do(func() {
+		f.Close()
+		t := time.NewTimer(leaveBudget)
+		defer t.Stop()
+		select {
+		case <-f.Done():
+		case <-t.C:
+			f.session.link.drain()
+		}
+		f.session.link.leave()
+		c.peer.release()
+	})
+}

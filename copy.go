@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,8 +65,8 @@ type Copy struct {
 	// Links says what becomes of symbolic links in a directory; those that From
 	// names are followed.
 	Links Links
-	// Verify compares SHA-256 sums before a file gets its name: the remote one
-	// is made by a program of the host, or by reading the file back.
+	// Verify compares SHA-256 sums before a file gets its name; the remote file
+	// is read back for that, which takes as long as the copy.
 	Verify bool
 	// Unchanged leaves out files that seem to be there already.
 	Unchanged Unchanged
@@ -94,13 +92,12 @@ type Copy struct {
 	// the error is not nil.
 	Writer io.Writer
 
-	shared   bool             // several hosts
-	source   *source          // of Put
-	limiter  *rate.Limiter    // of Limit
-	reporter *reporter        // of Progress
-	landed   *landings        // names taken by Get
-	stream   *spool.Log       // Reader
-	plans    map[string]*plan // of Put, by From
+	shared   bool          // several hosts
+	source   *source       // of Put
+	limiter  *rate.Limiter // of Limit
+	reporter *reporter     // of Progress
+	landed   *landings     // names taken by Get
+	stream   *spool.Log    // Reader
 }
 
 // Links says what becomes of symbolic links.
@@ -182,6 +179,9 @@ func (c *Client) copy(ctx context.Context, hosts iter.Seq[Host], cp Copy, do fun
 	return func(yield func(Result[Copied]) bool) {
 		cp := cp
 		cp.shared = true
+		if cp.landed != nil {
+			cp.landed = &landings{separator: cp.landed.separator}
+		}
 		done := cp.begin()
 		defer done()
 		hosts := prepareFor(hosts, cp.For)
@@ -273,7 +273,7 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 		err = errors.New("a name cannot contain a NUL")
 	}
 	if cp.Limit < 0 || cp.Links < KeepLinks || cp.Links > SkipLinks || cp.Unchanged < CopyAll || cp.Unchanged > SkipSameSum {
-		err = errors.New("Limit, Links or Unchanged has a value that means nothing")
+		err = errors.New("a value of Limit, Links or Unchanged that means nothing")
 	}
 	if err != nil {
 		err = &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
@@ -409,9 +409,9 @@ func (c *Conn) copyError(ctx context.Context, s *fileSession, err error) error {
 		he.Kind = KindTruncated
 	case status, isRemote(err):
 		he.Kind = KindRemoteIO
-	case s == nil || s.Client == nil || s.Err() != nil:
+	case s != nil && (s.Client == nil || s.Err() != nil && errors.Is(err, s.Err())):
 		he.Kind = KindLost
-		if s != nil && s.session != nil && !s.session.link.alive() {
+		if !s.session.link.alive() {
 			he.Err = s.session.link.reason(err)
 		}
 	}
@@ -554,6 +554,3 @@ func unescape(pattern string) (string, bool) {
 	}
 	return b.String(), true
 }
-
-var _ = os.ErrExist
-var _ = path.Base

@@ -21,6 +21,9 @@ type fileSession struct {
 
 // openSFTP asks for the subsystem (RFC 4254 §6.5) and begins a session.
 func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
+	if c.gone.Load() {
+		return nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindCancelled, Err: errConnClosed}
+	}
 	s, err := c.peer.session(ctx)
 	if err != nil {
 		err.(*HostError).Host = c.host.Name
@@ -51,7 +54,7 @@ func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
 			Err: errors.New("the server has no SFTP subsystem"), Hint: "copy by SCP instead"}
 	}
 	if err == nil {
-		starting, cancel := context.WithTimeoutCause(ctx, budget(c.host.Timeout), errBudget)
+		starting, cancel := context.WithTimeoutCause(ctx, sessionBudget(c.host.Timeout), errBudget)
 		f.Client, err = sftp.New(starting, s.channel)
 		cancel()
 	}
@@ -65,8 +68,8 @@ func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
 	return f, nil
 }
 
-// budget is the time of [Host.Timeout] for one step.
-func budget(total time.Duration) time.Duration {
+// sessionBudget is the time of [Host.Timeout] for one step.
+func sessionBudget(total time.Duration) time.Duration {
 	switch {
 	case total < 0:
 		return 365 * 24 * time.Hour

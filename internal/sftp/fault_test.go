@@ -178,7 +178,7 @@ func TestReadFaults(t *testing.T) {
 		"status cut short": {func(id uint32, _ uint64, _ uint32) []byte {
 			return reply(typeStatus, id, []byte{0, 0})
 		}, "status without a code"},
-		"half an answer, then the end": {func(uint32, uint64, uint32) []byte { return []byte{} }, "ended the SFTP session"},
+		"half an answer, then the end": {func(uint32, uint64, uint32) []byte { return []byte{} }, "ended the SFTP session|writing to the SFTP server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			held = nil

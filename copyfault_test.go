@@ -1,0 +1,267 @@
+package shoal_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pkg/sftp"
+
+	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/sshtest"
+)
+
+// faultyFiles is an SFTP server on a folder that does one thing wrong.
+type faultyFiles struct {
+	root     *os.Root
+	names    []string // listed in every directory
+	size     int64    // added to what stat says
+	write    error    // of the second write
+	close    error
+	mode     fs.FileMode
+	norename bool
+}
+
+type faultyInfo struct {
+	fs.FileInfo
+	name string
+	more int64
+	mode fs.FileMode
+}
+
+func (i faultyInfo) Name() string {
+	if i.name != "" {
+		return i.name
+	}
+	return i.FileInfo.Name()
+}
+func (i faultyInfo) Size() int64       { return i.FileInfo.Size() + i.more }
+func (i faultyInfo) Mode() fs.FileMode { return i.FileInfo.Mode() | i.mode }
+
+type infos []os.FileInfo
+
+func (l infos) ListAt(to []os.FileInfo, offset int64) (int, error) {
+	if offset >= int64(len(l)) {
+		return 0, io.EOF
+	}
+	n := copy(to, l[offset:])
+	if n < len(to) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+type faultyFile struct {
+	*os.File
+	writes       atomic.Int32
+	write, close error
+}
+
+func (f *faultyFile) WriteAt(p []byte, offset int64) (int, error) {
+	if n := f.writes.Add(1); f.write != nil && n == 2 {
+		return 0, f.write
+	}
+	return f.File.WriteAt(p, offset)
+}
+
+func (f *faultyFile) Close() error {
+	if err := f.File.Close(); err != nil || f.close == nil {
+		return err
+	}
+	return f.close
+}
+
+func rooted(name string) string {
+	if name = strings.TrimPrefix(filepath.Clean(name), "/"); name == "" {
+		return "."
+	}
+	return name
+}
+
+func (s *faultyFiles) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	return s.root.Open(rooted(r.Filepath))
+}
+
+func (s *faultyFiles) Filewrite(r *sftp.Request) (io.WriterAt, error) {
+	f, err := s.root.OpenFile(rooted(r.Filepath), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyFile{File: f, write: s.write, close: s.close}, nil
+}
+
+func (s *faultyFiles) Filecmd(r *sftp.Request) error {
+	switch r.Method {
+	case "Remove":
+		return s.root.Remove(rooted(r.Filepath))
+	case "Setstat":
+		return nil
+	}
+	return sftp.ErrSSHFxOpUnsupported
+}
+
+func (s *faultyFiles) PosixRename(r *sftp.Request) error {
+	if s.norename {
+		return sftp.ErrSSHFxPermissionDenied
+	}
+	return s.root.Rename(rooted(r.Filepath), rooted(r.Target))
+}
+
+func (s *faultyFiles) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.Filelist(r) }
+
+func (s *faultyFiles) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	info, err := s.root.Lstat(rooted(r.Filepath))
+	if err != nil {
+		return nil, err
+	}
+	if r.Method != "List" {
+		more := s.size
+		if info.IsDir() {
+			more = 0
+		}
+		return infos{faultyInfo{info, "", more, s.mode}}, nil
+	}
+	var l infos
+	file, err := s.root.Stat("file")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range s.names {
+		l = append(l, faultyInfo{file, name, 0, s.mode})
+	}
+	return l, nil
+}
+
+// serveFaulty returns a connection to a host whose SFTP server is s, on a
+// folder with one file "file".
+func serveFaulty(t *testing.T, s *faultyFiles) (*shoal.Conn, string) {
+	t.Helper()
+	dir := t.TempDir()
+	mustWrite(t, dir+"/file", []byte("old"), 0o644)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	s.root = root
+	f := sshtest.New(t, sshtest.Config{Subsystems: map[string]sshtest.Handler{"sftp": func(_ context.Context, session *sshtest.Session) sshtest.ExitStatus {
+		stream := struct {
+			io.Reader
+			io.WriteCloser
+		}{session.Stdin, nopCloser{session.Stdout}}
+		srv := sftp.NewRequestServer(stream, sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s})
+		defer srv.Close()
+		srv.Serve()
+		return sshtest.ExitStatus{}
+	}}})
+	conn, err := newClient(t, f).Conn(testContext(t), shoal.Host{Name: f.Host(0).Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, dir
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// A write that fails, a close that fails, a rename that is refused and a size
+// that is not the file's: the old file stays, and nothing beside it.
+func TestPutFaults(t *testing.T) {
+	conform(t, "3.7 disk full")
+	t.Parallel()
+	full := errors.New("No space left on device")
+	for name, test := range map[string]struct {
+		files faultyFiles
+		kind  shoal.Kind
+		want  string
+	}{
+		"one write": {faultyFiles{write: full}, shoal.KindRemoteIO, "No space left"},
+		"close":     {faultyFiles{close: errors.New("quota exceeded")}, shoal.KindRemoteIO, "quota"},
+		"rename":    {faultyFiles{norename: true}, shoal.KindRemoteIO, "permission denied"},
+		"size":      {faultyFiles{size: -1}, shoal.KindRemoteIO, "the server has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, dir := serveFaulty(t, &test.files)
+			_, err := conn.Put(testContext(t), shoal.Copy{Reader: strings.NewReader(strings.Repeat("x", 1<<20)), To: "/file"})
+			he, ok := errors.AsType[*shoal.HostError](err)
+			if !ok || he.Kind != test.kind || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+			sameTree(t, treeOf(t, dir), map[string]string{"file": treeOf(t, dir)["file"]})
+			if b, _ := os.ReadFile(dir + "/file"); string(b) != "old" {
+				t.Errorf("the file is %q", b[:min(len(b), 20)])
+			}
+		})
+	}
+}
+
+// A file that is not as long as the server says leaves the old one.
+func TestGetSizeLie(t *testing.T) {
+	t.Parallel()
+	for more, kind := range map[int64]shoal.Kind{1: shoal.KindTruncated, -1: shoal.KindChanged} {
+		conn, _ := serveFaulty(t, &faultyFiles{size: more})
+		to := mustWrite(t, t.TempDir()+"/to", []byte("mine"), 0o644)
+		_, err := conn.Get(testContext(t), shoal.Copy{From: "/file", To: to})
+		if he, ok := errors.AsType[*shoal.HostError](err); !ok || he.Kind != kind {
+			t.Errorf("%+d: %v, want %s", more, err, kind)
+		}
+		sameTree(t, treeOf(t, filepath.Dir(to)), map[string]string{"to": treeOf(t, filepath.Dir(to))["to"]})
+		if b, _ := os.ReadFile(to); string(b) != "mine" {
+			t.Errorf("%+d: the file is %q", more, b)
+		}
+	}
+}
+
+// No name that a server gives leads out of the folder, and setuid bits are
+// dropped.
+func TestGetHostileNames(t *testing.T) {
+	t.Parallel()
+	conn, dir := serveFaulty(t, &faultyFiles{mode: fs.ModeSetuid, names: []string{"../x", "/abs", "a/b", "a\x00b", strings.Repeat("x", 256), "file"}})
+	outside := t.TempDir()
+	got, err := conn.Get(testContext(t), shoal.Copy{From: "/", To: outside + "/in/into", Recursive: true})
+	if err == nil || got.Failed != 5 || got.Files != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if s := err.Error(); strings.ContainsAny(s, "\x00\x1b\n") {
+		t.Errorf("raw bytes of the server in %q", s)
+	}
+	tree := treeOf(t, outside)
+	sameTree(t, tree, map[string]string{"in": "dir", "in/into": "dir", "in/into/file": treeOf(t, dir)["file"]})
+	if info, err := os.Stat(outside + "/in/into/file"); err != nil || info.Mode()&fs.ModeSetuid != 0 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+// A link that was planted below the target is not followed.
+func TestGetPlantedLink(t *testing.T) {
+	t.Parallel()
+	conn, dir, outside := opensshConn(t), t.TempDir(), t.TempDir()
+	mustWrite(t, dir+"/src/d/f", []byte("new"), 0o644)
+	mustWrite(t, dir+"/src/g", []byte("new"), 0o644)
+	victim := mustWrite(t, outside+"/victim", []byte("victim"), 0o644)
+	for link, to := range map[string]string{"/to/d": outside, "/to/g": victim} {
+		if err := errors.Join(os.MkdirAll(dir+"/to", 0o755), os.Symlink(to, dir+link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := conn.Get(testContext(t), shoal.Copy{From: dir + "/src/.", To: dir + "/to", Recursive: true})
+	if err == nil || got.Failed == 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if b, _ := os.ReadFile(victim); string(b) != "victim" {
+		t.Errorf("written through a link: %q", b)
+	}
+	if b, _ := os.ReadFile(dir + "/to/g"); string(b) != "new" {
+		t.Errorf("the link was not replaced: %q", b)
+	}
+	sameTree(t, treeOf(t, outside), map[string]string{"victim": treeOf(t, outside)["victim"]})
+}

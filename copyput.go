@@ -1,0 +1,452 @@
+package shoal
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-ssh/shoal/internal/sftp"
+)
+
+func (c *Conn) put(ctx context.Context, cp Copy) (Copied, error) {
+	t := &transfer{Copy: &cp, conn: c, report: cp.reporter.host(c.host)}
+	err := t.putAll(ctx)
+	if t.session != nil {
+		defer t.session.end(c)
+	}
+	return t.result(ctx, err)
+}
+
+func (t *transfer) putAll(ctx context.Context) error {
+	from, to, err := t.names(t.conn.host)
+	if err != nil {
+		return err
+	}
+	var p *plan
+	if t.stream != nil {
+		if to == "" || strings.HasSuffix(to, "/") {
+			return &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errNoTo}
+		}
+		p = &plan{roots: 1, files: 1, items: []item{{name: path.Base(to), rel: path.Base(to), top: path.Base(to), info: streamInfo{to}}}}
+	} else if p, err = t.source.plan(ctx, t.Copy, from); err != nil {
+		return err
+	}
+	if t.session, err = t.conn.openSFTP(ctx); err != nil {
+		return err
+	}
+	base, rename, err := t.target(ctx, p, to)
+	if err != nil {
+		return err
+	}
+	t.report.update(func(s *Progress) { s.Size, s.Total = p.bytes, p.files })
+	t.putItems(ctx, p, base, rename)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// target finds the directory to copy into and the name of what is copied there,
+// which is empty where things keep their own.
+func (t *transfer) target(ctx context.Context, p *plan, to string) (dir, name string, err error) {
+	to = home(to)
+	a, err := t.session.Stat(ctx, orDot(to))
+	switch {
+	case err == nil && a.Mode().IsDir():
+		return to, "", nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", "", &nameError{to, err}
+	case err == nil && (p.roots > 1 || strings.HasSuffix(to, "/") || p.items[0].info.IsDir()):
+		return "", "", &nameError{to, &remoteError{errors.New("is not a directory")}}
+	case p.roots > 1 || strings.HasSuffix(to, "/"):
+		return to, "", t.mkdirAll(ctx, strings.TrimRight(to, "/"))
+	}
+	dir, name = path.Split(to)
+	return dir, name, t.mkdirAll(ctx, strings.TrimRight(dir, "/"))
+}
+
+// home takes the login folder off a name, which is where names start anyway.
+func home(name string) string {
+	if name == "~" {
+		return ""
+	}
+	return strings.TrimPrefix(name, "~/")
+}
+
+func orDot(name string) string {
+	if name == "" {
+		return "."
+	}
+	return name
+}
+
+func (t *transfer) mkdirAll(ctx context.Context, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	a, err := t.session.Stat(ctx, dir)
+	if err == nil {
+		if a.Mode().IsDir() {
+			return nil
+		}
+		return &nameError{dir, &remoteError{errors.New("is not a directory")}}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return &nameError{dir, err}
+	}
+	if i := strings.LastIndexByte(dir, '/'); i > 0 {
+		if err := t.mkdirAll(ctx, strings.TrimRight(dir[:i], "/")); err != nil {
+			return err
+		}
+	}
+	_, err = t.mkdir(ctx, dir, 0o755)
+	return err
+}
+
+// mkdir makes a directory, unless it is there.
+func (t *transfer) mkdir(ctx context.Context, dir string, mode fs.FileMode) (made bool, err error) {
+	var a sftp.Attributes
+	a.SetMode(mode)
+	if err = t.session.Mkdir(ctx, dir, a); err == nil {
+		t.count(func(c *Copied) { c.Dirs++ })
+		return true, nil
+	}
+	if now, serr := t.session.Stat(ctx, dir); serr == nil && now.Mode().IsDir() {
+		return false, nil
+	}
+	return false, &nameError{dir, err}
+}
+
+// putItems makes the directories, a level at a time, then the files, then what
+// directories are to be like.
+func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
+	name := func(it *item) string {
+		rel := it.rel
+		if rename != "" {
+			rel = rename + strings.TrimPrefix(rel, it.top)
+			if it.top == "" {
+				rel = remoteJoin(rename, it.rel)
+			}
+		}
+		return remoteJoin(base, rel)
+	}
+	var levels [][]*item
+	var rest, links []*item
+	for i := range p.items {
+		it := &p.items[i]
+		depth := strings.Count(name(it), "/")
+		switch {
+		case it.info == nil || it.err != nil && !it.info.IsDir():
+			t.failed(it.name, it.err)
+		case it.info.IsDir():
+			if it.err != nil {
+				t.failed(it.name, it.err)
+			}
+			if it.rel == "" && rename == "" {
+				continue
+			}
+			for len(levels) <= depth {
+				levels = append(levels, nil)
+			}
+			levels[depth] = append(levels[depth], it)
+		case it.info.Mode()&fs.ModeSymlink != 0:
+			links = append(links, it)
+		default:
+			rest = append(rest, it)
+		}
+	}
+	var made sync.Map // new directories, in which no name is taken
+	for _, level := range levels {
+		parallel(ctx, filesAtOnce, len(level), func(i int) {
+			isNew, err := t.mkdir(ctx, name(level[i]), dirMode(level[i].info.Mode()))
+			if err != nil {
+				t.failed(level[i].name, err)
+			} else if isNew {
+				made.Store(name(level[i]), true)
+			}
+		})
+	}
+	large := make(chan struct{}, largeAtOnce)
+	parallel(ctx, filesAtOnce, len(rest), func(i int) {
+		it := rest[i]
+		if it.info.Size() > largeFile {
+			if take(ctx, large) != nil {
+				return
+			}
+			defer func() { <-large }()
+		}
+		dir := strings.TrimSuffix(name(it)[:strings.LastIndexByte("/"+name(it), '/')], "/")
+		_, isNew := made.Load(dir)
+		if err := t.putFile(ctx, it, name(it), isNew); err != nil {
+			t.failed(it.name, err)
+		}
+	})
+	parallel(ctx, filesAtOnce, len(links), func(i int) {
+		it := links[i]
+		if t.Links == SkipLinks {
+			t.count(func(c *Copied) { c.Skipped++ })
+		} else if err := t.putLink(ctx, it, name(it)); err != nil {
+			t.failed(it.name, err)
+		} else {
+			t.count(func(c *Copied) { c.Files++ })
+		}
+	})
+	if !t.Preserve {
+		return
+	}
+	for i := len(levels) - 1; i >= 0; i-- {
+		parallel(ctx, filesAtOnce, len(levels[i]), func(j int) {
+			it := levels[i][j]
+			var a sftp.Attributes
+			a.SetMode(t.fileMode(it.info.Mode(), 0, false))
+			a.SetTimes(it.info.ModTime(), it.info.ModTime())
+			if err := t.session.SetStat(ctx, name(it), a); err != nil {
+				t.failed(it.name, err)
+			}
+		})
+	}
+}
+
+// temporary is a name beside another that nobody else has.
+func temporary(name string) string {
+	dir, base := path.Split(name)
+	return dir + "." + base[:min(len(base), 200)] + ".shoal-" + rand.Text()[:12]
+}
+
+// cleanBudget bounds the removal of what is unfinished.
+const cleanBudget = 5 * time.Second
+
+// clean removes a temporary file, also after ctx's end, and adds to err where
+// that fails.
+func (t *transfer) clean(ctx context.Context, tmp string, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanBudget)
+	defer cancel()
+	if rerr := t.session.Remove(ctx, tmp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		return fmt.Errorf("%w (the unfinished %s was left)", err, showName(tmp))
+	}
+	return err
+}
+
+func (t *transfer) putLink(ctx context.Context, it *item, name string) error {
+	tmp := temporary(name)
+	if err := t.session.Symlink(ctx, it.link, tmp); err != nil {
+		return err
+	}
+	if err := t.rename(ctx, tmp, name, false); err != nil {
+		return t.clean(ctx, tmp, err)
+	}
+	return nil
+}
+
+// rename gives a finished file its name.
+func (t *transfer) rename(ctx context.Context, tmp, name string, isNew bool) error {
+	if t.session.Has("posix-rename@openssh.com") {
+		return t.session.PosixRename(ctx, tmp, name)
+	}
+	err := t.session.Rename(ctx, tmp, name)
+	if err == nil || isNew {
+		return err
+	}
+	if _, serr := t.session.Lstat(ctx, name); serr != nil {
+		return err
+	}
+	if !t.Force {
+		return &remoteError{errors.New("exists, and the server cannot replace it in one step; set Force to remove it first")}
+	}
+	if err := t.session.Remove(ctx, name); err != nil {
+		return err
+	}
+	return t.session.Rename(ctx, tmp, name)
+}
+
+func (t *transfer) putFile(ctx context.Context, it *item, name string, isNew bool) error {
+	var old sftp.Attributes
+	if !isNew {
+		var err error
+		old, err = t.session.Lstat(ctx, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return err
+		case old.Mode().IsDir():
+			return &remoteError{errors.New("is a directory")}
+		}
+		if same, err := t.unchanged(ctx, it, name, old); err != nil || same {
+			if same {
+				t.count(func(c *Copied) { c.Skipped++ })
+				t.report.update(func(s *Progress) { s.Files++; s.Bytes += it.info.Size() })
+			}
+			return err
+		}
+	}
+	tmp := temporary(name)
+	var a sftp.Attributes
+	a.SetMode(0o600)
+	f, err := t.session.Open(ctx, tmp, sftp.Write|sftp.Create|sftp.Excl, a)
+	if err != nil {
+		return err
+	}
+	n, err := t.putContent(ctx, it, f, tmp, old)
+	if err == nil {
+		err = t.rename(ctx, tmp, name, isNew)
+	}
+	if err != nil {
+		return t.clean(ctx, tmp, err)
+	}
+	t.count(func(c *Copied) { c.Files++; c.Bytes += n })
+	t.report.update(func(s *Progress) { s.Files++ })
+	return nil
+}
+
+// putContent writes a file, checks it and closes it.
+func (t *transfer) putContent(ctx context.Context, it *item, f *sftp.File, tmp string, old sftp.Attributes) (int64, error) {
+	next, done := t.pieces(it)
+	defer done()
+	var sum hash.Hash
+	if t.Verify {
+		sum = sha256.New()
+	}
+	t.report.update(func(s *Progress) { s.Path = it.name })
+	n, err := f.Write(ctx, 0, func(ctx context.Context) ([]byte, func(), error) {
+		p, release, err := next(ctx)
+		if err == nil && sum != nil {
+			sum.Write(p)
+		}
+		if err == nil {
+			err = t.throttle(ctx, len(p))
+		}
+		return p, release, err
+	}, func(n int) { t.report.update(func(s *Progress) { s.Bytes += int64(n) }) })
+	if err != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanBudget)
+		defer cancel()
+		f.Close(closing)
+		return n, err
+	}
+	var set sftp.Attributes
+	set.SetMode(t.fileMode(it.info.Mode(), old.Mode(), old.Flags&sftp.HasPermissions != 0 && old.Mode().IsRegular()))
+	if t.Preserve && !it.info.ModTime().IsZero() {
+		set.SetTimes(it.info.ModTime(), it.info.ModTime())
+	}
+	now, err := f.Finish(ctx, set, !t.NoSync)
+	if err != nil {
+		return n, err
+	}
+	if now.Flags&sftp.HasSize != 0 && int64(now.Size) != n {
+		return n, &remoteError{fmt.Errorf("the server has %d bytes of the %d it took", now.Size, n)}
+	}
+	if sum != nil {
+		got, err := t.remoteSum(ctx, tmp, n)
+		if err != nil {
+			return n, err
+		}
+		if !bytes.Equal(got, sum.Sum(nil)) {
+			return n, errSum
+		}
+	}
+	return n, nil
+}
+
+// pieces reads an item for this host.
+func (t *transfer) pieces(it *item) (sftp.Next, func()) {
+	if t.stream == nil {
+		c := &content{source: t.source, it: it}
+		if !t.source.shared {
+			c.free = make(chan []byte, 4)
+		}
+		return c.next, c.close
+	}
+	r := t.stream.Reader()
+	return func(ctx context.Context) ([]byte, func(), error) {
+		stop := context.AfterFunc(ctx, func() { r.Close() })
+		defer stop()
+		buf := make([]byte, 64<<10)
+		n, err := r.Read(buf)
+		if n > 0 {
+			return buf[:n], nil, nil
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, nil, err
+	}, func() { r.Close() }
+}
+
+// unchanged reports whether a file needs no copy.
+func (t *transfer) unchanged(ctx context.Context, it *item, name string, old sftp.Attributes) (bool, error) {
+	if t.Unchanged == CopyAll || !old.Mode().IsRegular() || int64(old.Size) != it.info.Size() {
+		return false, nil
+	}
+	if t.Unchanged == SkipSameAge {
+		return old.Flags&sftp.HasTimes != 0 && old.ModTime().Unix() == it.info.ModTime().Unix(), nil
+	}
+	next, done := t.pieces(it)
+	defer done()
+	sum := sha256.New()
+	for {
+		p, _, err := next(ctx)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+		sum.Write(p)
+	}
+	got, err := t.remoteSum(ctx, name, it.info.Size())
+	return bytes.Equal(got, sum.Sum(nil)), err
+}
+
+// remoteSum reads a remote file back.
+func (t *transfer) remoteSum(ctx context.Context, name string, size int64) ([]byte, error) {
+	f, err := t.session.Open(ctx, name, sftp.Read, sftp.Attributes{})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close(context.WithoutCancel(ctx))
+	sum := sha256.New()
+	in := &inOrder{w: sum}
+	if _, err := f.Read(ctx, 0, size, in.sink); err != nil {
+		return nil, err
+	}
+	return sum.Sum(nil), nil
+}
+
+// inOrder gives pieces to a writer in the order of their offsets. What comes
+// too early is held: no more than was asked for at once.
+type inOrder struct {
+	w    io.Writer
+	next int64
+	held map[int64][]byte
+}
+
+func (o *inOrder) sink(offset int64, p []byte) error {
+	if offset != o.next {
+		if o.held == nil {
+			o.held = map[int64][]byte{}
+		}
+		o.held[offset] = bytes.Clone(p)
+		return nil
+	}
+	for {
+		if _, err := o.w.Write(p); err != nil {
+			return err
+		}
+		o.next += int64(len(p))
+		var ok bool
+		if p, ok = o.held[o.next]; !ok {
+			return nil
+		}
+		delete(o.held, o.next)
+	}
+}

@@ -1,0 +1,88 @@
+package shoal_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/sshtest"
+)
+
+// fileFleet starts two embedded hosts, each with an empty folder.
+func fileFleet() (*shoal.Client, []shoal.Host, func()) {
+	dir, err := os.MkdirTemp("", "fleet")
+	if err != nil {
+		panic(err)
+	}
+	f, err := sshtest.Start(sshtest.Config{
+		Hosts: 2, Name: func(i int) string { return fmt.Sprintf("web%d", i+1) },
+		SFTP: func(i int) string {
+			folder := filepath.Join(dir, strconv.Itoa(i))
+			os.MkdirAll(folder, 0o755)
+			return folder
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	client := &shoal.Client{Host: shoal.Host{User: sshtest.DefaultUser, Auth: []shoal.Auth{shoal.Key(f.ClientSigner())}}}
+	var hosts []shoal.Host
+	for _, h := range f.Hosts() {
+		hosts = append(hosts, shoal.Host{Name: h.Name, Addr: h.Addr, HostKeys: shoal.PinnedHostKeys(h.HostKey)})
+	}
+	return client, hosts, func() { client.Close(); f.Close(); os.RemoveAll(dir) }
+}
+
+// One local file goes to many hosts.
+func ExampleClient_Put() {
+	c, hosts, done := fileFleet()
+	defer done()
+	results, err := shoal.Gather(c.Put(context.Background(), slices.Values(hosts), shoal.Copy{
+		Reader: strings.NewReader("maintenance at noon\n"),
+		To:     "/etc/motd", // missing folders are made
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range results {
+		fmt.Println(r.Host.Name, r.Value.Bytes, "bytes")
+	}
+	// Output:
+	// web1 20 bytes
+	// web2 20 bytes
+}
+
+// Files of many hosts get names that tell them apart.
+func ExampleClient_Get() {
+	c, hosts, done := fileFleet()
+	defer done()
+	dir, err := os.MkdirTemp("", "logs")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for r := range c.Put(context.Background(), slices.Values(hosts), shoal.Copy{Reader: strings.NewReader("x"), To: "/var/app.log"}) {
+		if r.Err != nil {
+			log.Fatal(r.Err)
+		}
+	}
+	if _, err := shoal.Gather(c.Get(context.Background(), slices.Values(hosts), shoal.Copy{From: "/var/*.log", To: dir})); err != nil {
+		log.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range files {
+		fmt.Println(f.Name())
+	}
+	// Output:
+	// app.log_web1
+	// app.log_web2
+}

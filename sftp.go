@@ -42,7 +42,7 @@ func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
 	l.mu.Unlock()
 	leave := func() {
 		s.channel.Close()
-		l.leave()
+		s.leave()
 		c.peer.release()
 	}
 	ok, err := await(ctx, l, c.host.Timeout, func() (bool, error) {
@@ -93,7 +93,7 @@ func (f *fileSession) end(c *Conn) {
 		case <-t.C:
 			f.session.link.drain()
 		}
-		f.session.link.leave()
+		f.session.leave()
 		c.peer.release()
 	})
 }

@@ -107,8 +107,8 @@ func statusOf(e *shoal.HostError) render.Status {
 		return render.Cancelled
 	case errors.Is(e, shoal.ErrNotRun):
 		return render.NotRun
-	case e.Stage == shoal.StageRun:
-		return render.Failed // sudo, no exit status, our own input
+	case e.Stage == shoal.StageRun, e.Stage == shoal.StageTransfer:
+		return render.Failed // sudo, no exit status, our own input; a file
 	}
 	return render.Unreachable
 }

@@ -112,6 +112,7 @@ func startFleet(shell string) starter {
 		f := sshtest.New(t, sshtest.Config{
 			Hosts:  hosts,
 			Shell:  shell,
+			SFTP:   func(int) string { return "/" },
 			Users:  []sshtest.User{{Name: loginName(t), ClientKey: true}},
 			Faults: func(host int) sshtest.Fault { return faults[host] },
 		})

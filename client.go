@@ -146,7 +146,7 @@ func (c *Client) settle(h Host) (Host, error) {
 	if h.BindAddress != "" && net.ParseIP(h.BindAddress) == nil {
 		return h, fmt.Errorf("bind address %q is not an IP address", h.BindAddress)
 	}
-	if h.hasProxyCommand() {
+	if h.proxyCommand() != "" {
 		if _, err := h.proxyArgs(); err != nil {
 			return h, err
 		}

@@ -157,7 +157,7 @@ func (c *Client) attempt(ctx context.Context, h Host, alone bool) (_ *link, he *
 // connect resolves the name and connects to one of its addresses.
 func (hs *handshake) connect(ctx context.Context, host string, port int) (net.Conn, Stage, error) {
 	began := time.Now()
-	if hs.host.hasProxyCommand() {
+	if hs.host.proxyCommand() != "" {
 		conn, err := connectCommand(ctx, hs.host)
 		hs.timings.Connect = time.Since(began)
 		return conn, StageConnect, err

@@ -15,14 +15,20 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/shoal-ssh/shoal/sshconfig"
 )
 
-// hasProxyCommand reports whether the host's network connection is a process.
-func (h Host) hasProxyCommand() bool {
-	return len(h.Via) == 0 && h.ProxyCommand != "" && h.ProxyCommand != "none"
+// proxyCommand is the command line whose process is the host's network
+// connection; empty where it has another.
+func (h Host) proxyCommand() string {
+	if len(h.Via) > 0 || h.ProxyCommand == "none" {
+		return ""
+	}
+	return h.ProxyCommand
 }
 
 // proxyArgs are the program and its arguments. Words are found before values
@@ -196,6 +202,7 @@ type commandConn struct {
 	r, w   *os.File
 	cmd    *exec.Cmd
 	said   *tail
+	silent atomic.Bool   // its output has ended
 	ended  chan struct{} // closed when the process was waited for
 	err    error         // of that; set before
 	closed sync.Once
@@ -237,11 +244,17 @@ func startProxy(args []string) (*commandConn, error) {
 
 func (c *commandConn) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
+	if err != nil {
+		c.silent.Store(true)
+	}
 	return n, c.why(err)
 }
 
 func (c *commandConn) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
+	if errors.Is(err, syscall.EPIPE) && !c.silent.Load() {
+		return len(p), nil // what it said before it ended is still to be read
+	}
 	return n, c.why(err)
 }
 

@@ -67,6 +67,7 @@ type Client struct {
 	known        KnownHosts
 	self         func() (string, error) // the current user's name
 	agents       agents
+	agentWarning sync.Once
 	auth         []Auth    // of hosts that name none
 	small, large sync.Pool // of *[]byte, for output
 }
@@ -97,6 +98,9 @@ func orDefault(n, d int) int {
 // complete gives a host all its settings.
 func (c *Client) complete(h Host) (Host, error) {
 	c.setup()
+	if !c.Host.ForwardAgent.invalid() {
+		return h, errors.New("Client.Host has a ForwardAgent: an agent is forwarded to hosts one by one, each with its own")
+	}
 	h, err := c.settle(h.or(c.Host))
 	if err == nil && len(h.Via) > 0 {
 		h.Via, err = c.chain(h, 0)
@@ -155,6 +159,9 @@ func (c *Client) settle(h Host) (Host, error) {
 		return h, err
 	}
 	if err := checkEnv(h.Env); err != nil {
+		return h, err
+	}
+	if err := h.ForwardAgent.checkAgent(); err != nil {
 		return h, err
 	}
 	if h.Network == "" {

@@ -22,6 +22,7 @@ const (
 	StageChannel  Stage = "channel"  // opening a session channel, RFC 4254 §6.1
 	StageExec     Stage = "exec"     // starting the command, RFC 4254 §6.5
 	StageRun      Stage = "run"      // the command at work
+	StageForward  Stage = "forward"  // connecting or listening from the host, RFC 4254 §7
 	StageTransfer Stage = "transfer" // a copy at work
 	StageClose    Stage = "close"    // ending
 	StagePrepare  Stage = "prepare"  // before anything is sent: settings, arguments, keys

@@ -69,6 +69,13 @@ type Host struct {
 	// host counts. It goes before [Client.Dial], and Network and BindAddress
 	// have no effect. Empty means [Client.Host]'s; "none" means none.
 	ProxyCommand string
+	// ForwardAgent is the SSH agent that commands on the host may use, [Agent]
+	// or [AgentSocket], as with ssh -A; the zero Auth means none. Whoever
+	// controls the host can use the agent's keys meanwhile, so that it is set
+	// for hosts one by one: it is an error in [Client.Host]. Jump hosts get
+	// none. A server may ignore it (AllowAgentForwarding in sshd_config(5)), and
+	// keys that are bound to destinations do not work.
+	ForwardAgent Auth
 	// Timeout bounds one attempt to connect and log in. 0 means 10 s to
 	// resolve and connect, 15 s for the key exchange and 30 s to log in;
 	// negative means no bound. Time in which a person answers an [Ask] does

@@ -45,7 +45,7 @@ func (c *Client) chain(h Host, depth int) ([]Host, error) {
 		if err != nil {
 			return nil, &hopError{hop.Name, err}
 		}
-		full.Via = slices.Clip(chain)
+		full.Via, full.ForwardAgent = slices.Clip(chain), Auth{} // no command of ours runs there
 		chain = append(chain, full)
 	}
 	return chain, nil
@@ -95,24 +95,29 @@ func (c *Client) jump(ctx context.Context, h Host) (*jump, *HostError) {
 		p.release()
 		return nil, failed(err)
 	}
+	l, err := p.forward(ctx)
+	if err != nil {
+		p.release()
+		return nil, failed(err)
+	}
+	return &jump{p, l}, nil
+}
+
+// forward returns a connection with a place in it for what is no session.
+func (p *peer) forward(ctx context.Context) (*link, error) {
 	for range 2 { // a new connection may die at once
 		var l *link
-		_, _, err = p.link(ctx, func(p *peer) *link {
+		_, _, err := p.link(ctx, func(p *peer) *link {
 			if l == nil {
 				l = p.reserveForward()
 			}
 			return l
 		})
-		if err != nil {
-			break
+		if err != nil || l != nil {
+			return l, err
 		}
-		if l != nil {
-			return &jump{p, l}, nil
-		}
-		err = errConnClosed
 	}
-	p.release()
-	return nil, failed(err)
+	return nil, errConnClosed
 }
 
 func (j *jump) release() {
@@ -162,18 +167,20 @@ func isFull(refusal *ssh.OpenChannelError) bool {
 // dial connects to the host from the jump host, in a direct-tcpip channel
 // (RFC 4254 §7.2). The connection's Close releases the jump.
 func (j *jump) dial(ctx context.Context, host string, port int) (net.Conn, error) {
-	ch, err := j.link.direct(ctx, host, port)
+	ch, requests, err := j.link.openChannel(ctx, "direct-tcpip", directTCP(host, port))
 	if err != nil {
 		return nil, err
 	}
-	return &jumpConn{Channel: ch, jump: j, addr: jumpAddr(net.JoinHostPort(host, strconv.Itoa(port)))}, nil
+	go ssh.DiscardRequests(requests) // until the channel closes
+	return &jumpConn{Channel: ch, jump: j, addr: forwardAddr{"tcp", net.JoinHostPort(host, strconv.Itoa(port))}}, nil
 }
 
-// jumpConn is the network connection of a host behind a jump host.
+// jumpConn is the network connection of a host behind a jump host: the bare
+// channel, as x/crypto sets no deadlines, and ends with the channel.
 type jumpConn struct {
 	ssh.Channel
 	jump *jump
-	addr jumpAddr
+	addr net.Addr
 	once sync.Once
 }
 
@@ -183,51 +190,47 @@ func (c *jumpConn) Close() error {
 	return err
 }
 
-func (c *jumpConn) LocalAddr() net.Addr              { return jumpAddr("via " + c.jump.peer.host.Name) }
+func (c *jumpConn) LocalAddr() net.Addr              { return forwardAddr{"tcp", "via " + c.jump.peer.host.Name} }
 func (c *jumpConn) RemoteAddr() net.Addr             { return c.addr }
 func (c *jumpConn) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
 func (c *jumpConn) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
 func (c *jumpConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
-type jumpAddr string
-
-func (jumpAddr) Network() string  { return "tcp" }
-func (a jumpAddr) String() string { return string(a) }
-
-// direct opens a direct-tcpip channel. What does not answer in time is left to
-// itself: the far host is slow, not the connection.
-func (l *link) direct(ctx context.Context, host string, port int) (ssh.Channel, error) {
-	type answer struct {
-		ch  ssh.Channel
-		err error
-	}
-	answers := make(chan answer)
-	payload := ssh.Marshal(struct {
+// directTCP is the data of a direct-tcpip channel (RFC 4254 §7.2).
+func directTCP(host string, port int) []byte {
+	return ssh.Marshal(struct {
 		Host       string
 		Port       uint32
 		Origin     string
 		OriginPort uint32
 	}{host, uint32(port), "127.0.0.1", 0})
-	l.mu.Lock()
-	l.task(func() {
-		ch, requests, err := l.ssh.OpenChannel("direct-tcpip", payload)
-		if err == nil {
-			go ssh.DiscardRequests(requests) // until the channel closes
-		}
+}
+
+// openChannel opens a channel to something behind the server. What does not answer in
+// time is left to itself: the far end is slow, not the connection.
+func (l *link) openChannel(ctx context.Context, kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	type answer struct {
+		ch       ssh.Channel
+		requests <-chan *ssh.Request
+		err      error
+	}
+	answers := make(chan answer)
+	l.run(func() {
+		ch, requests, err := l.ssh.OpenChannel(kind, payload)
 		select {
-		case answers <- answer{ch, err}:
+		case answers <- answer{ch, requests, err}:
 		case <-ctx.Done():
 			if err == nil {
+				go ssh.DiscardRequests(requests) // until the channel closes
 				ch.Close()
 			}
 		}
 	})
-	l.mu.Unlock()
 	select {
 	case a := <-answers:
-		return a.ch, a.err
+		return a.ch, a.requests, a.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 }
 
@@ -246,21 +249,31 @@ func (j *jump) failure(ctx context.Context, err error) *HostError {
 	}
 	said := printable(refusal.Message)
 	he.Err = fmt.Errorf("%s could not connect to it: %s", name, said)
+	if refusal.Reason != ssh.ConnectionFailed {
+		he.Hop, he.Stage, he.Kind = name, StageChannel, KindChannelRefused
+		he.Err = fmt.Errorf("it forwards no connection to the host: %s: %s", refusal.Reason, said)
+		return he
+	}
+	if he.Kind = refusalKind(said); he.Kind == KindDNS {
+		he.Stage = StageResolve
+	}
+	return he
+}
+
+// refusalKind is why a server could not connect to something, by its words.
+func refusalKind(said string) Kind {
 	contains := func(texts ...string) bool {
 		return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(strings.ToLower(said), t) })
 	}
 	switch {
-	case refusal.Reason != ssh.ConnectionFailed:
-		he.Hop, he.Stage, he.Kind = name, StageChannel, KindChannelRefused
-		he.Err = fmt.Errorf("it forwards no connection to the host: %s: %s", refusal.Reason, said)
 	case contains("refused"):
-		he.Kind = KindRefused
+		return KindRefused
 	case contains("name or service not known", "name resolution", "no address associated", "no such host", "does not resolve"):
-		he.Stage, he.Kind = StageResolve, KindDNS
+		return KindDNS
 	case contains("timed out", "timeout"):
-		he.Kind = KindTimeout
+		return KindTimeout
 	}
-	return he
+	return KindUnreachable
 }
 
 // reserveForward takes a place for a connection to a host behind.

@@ -21,6 +21,7 @@ type link struct {
 	jump     *jump // through which it goes; nil without jump host
 	timings  Timings
 	auth     string // the method that was accepted
+	noSecret bool   // the host's key is not to be trusted
 	attempts int
 
 	dead  chan struct{} // closed when the connection is over
@@ -29,11 +30,13 @@ type link struct {
 	cause atomic.Pointer[error]
 
 	mu           sync.Mutex
-	idle         sync.Cond     // no tasks
-	tasks        int           // goroutines that end when the connection does
-	open         int           // sessions
-	forwards     int           // connections to hosts behind it
-	fullForwards int           // as many as the server allows, 0 while unknown
+	idle         sync.Cond // no tasks
+	tasks        int       // goroutines that end when the connection does
+	open         int       // sessions
+	forwards     int       // connections to hosts behind it
+	fullForwards int       // as many as the server allows, 0 while unknown
+	listeners    []*forwardListener
+	agent        *agentForward // nil while nobody asked for it
 	opened       int           // channels ever
 	left         chan struct{} // closed when the last session leaves; nil while nobody waits
 	full         int           // sessions the server allows, 0 while unknown, -1 for none
@@ -50,7 +53,7 @@ type link struct {
 }
 
 func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
-	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, dead: make(chan struct{})}
+	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, noSecret: hs.login.noSecrets, dead: make(chan struct{})}
 	l.idle.L = &l.mu
 	if l.carrier = hs.carrier; l.carrier != nil {
 		l.full, l.channels = l.carrier.MaxSessions, map[ssh.Channel]struct{}{}
@@ -61,8 +64,8 @@ func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, request
 	return l
 }
 
-// serve answers what the server opens and asks unbidden, which is no, and
-// notes the connection's end. It is the link's owner: close waits for it.
+// serve answers what the server opens and asks, which is no where nobody asked
+// for it, and notes the connection's end. It is the link's owner: close waits for it.
 func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
 	warned := false
 	for channels != nil || requests != nil {
@@ -70,6 +73,9 @@ func (l *link) serve(hs *handshake, channels <-chan ssh.NewChannel, requests <-c
 		case ch, ok := <-channels:
 			if !ok {
 				channels = nil
+				continue
+			}
+			if l.incoming(ch) {
 				continue
 			}
 			if !warned {
@@ -165,6 +171,13 @@ func (l *link) close() {
 	for l.tasks > 0 && !late {
 		l.idle.Wait()
 	}
+}
+
+// run is task for who does not hold l.mu.
+func (l *link) run(call func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.task(call)
 }
 
 // task runs a call in a goroutine that close waits for. l.mu is held.
@@ -321,11 +334,15 @@ const settleTime = 50 * time.Millisecond
 
 // settle lets what came before a failed read be dealt with first: a server that
 // ends the connection right behind a session's regular end is then told from
-// one that broke off. It returns at once where there is no session.
+// one that broke off. It returns at once where there is nothing.
 func (l *link) settle() {
 	l.mu.Lock()
 	if l.open == 0 {
+		forwards := l.forwards > 0
 		l.mu.Unlock()
+		if forwards {
+			time.Sleep(endTime)
+		}
 		return
 	}
 	if l.left == nil {
@@ -380,12 +397,10 @@ func await[T any](ctx context.Context, l *link, total time.Duration, call func()
 		err error
 	}
 	done := make(chan answer, 1)
-	l.mu.Lock()
-	l.task(func() {
+	l.run(func() {
 		v, err := call()
 		done <- answer{v, err}
 	})
-	l.mu.Unlock()
 	var expired <-chan time.Time // a timer: a context would cost more than the rest
 	if total >= 0 {
 		t := time.NewTimer(cmp.Or(total, channelBudget))

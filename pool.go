@@ -136,7 +136,7 @@ func (p *pool) isClosed() bool {
 func sameLogin(a, b Host) bool {
 	return slices.EqualFunc(a.Auth, b.Auth, Auth.equal) && sameHostKeys(a.HostKeys, b.HostKeys) &&
 		a.HostKeyAlias == b.HostKeyAlias && a.BindAddress == b.BindAddress && a.proxyCommand() == b.proxyCommand() && a.Algorithms.equal(b.Algorithms) &&
-		slices.Equal(a.Methods, b.Methods) &&
+		slices.Equal(a.Methods, b.Methods) && a.ForwardAgent.equal(b.ForwardAgent) &&
 		(len(a.Via) == 0 || sameLogin(a.Via[len(a.Via)-1], b.Via[len(b.Via)-1])) // as many in both: the key says so
 }
 

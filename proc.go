@@ -243,11 +243,16 @@ func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, 
 	if err != nil {
 		return nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
 	}
+	agent, err := c.agent()
+	if err != nil {
+		return nil, err
+	}
 	p := newProc(c, cmd, built, life)
 	if p.session, err = c.peer.session(ctx); err != nil {
 		err.(*HostError).Host = c.host.Name
 		return nil, err
 	}
+	c.forwardAgent(p.session.link, agent)
 	if err := p.begin(ctx, cmd); err != nil {
 		return nil, err
 	}
@@ -306,11 +311,20 @@ func (p *Proc) begin(ctx context.Context, cmd Command) error {
 	if cmd.PTY != nil {
 		p.own.Add(1)
 	}
+	forwards := s.link.forwardsAgent()
+	if forwards {
+		p.own.Add(1)
+	}
 	request, payload := "exec", ssh.Marshal(struct{ Command string }{p.command})
 	if cmd.login {
 		request, payload = "shell", nil
 	}
 	ok, err := await(ctx, s.link, p.conn.host.Timeout, func() (bool, error) {
+		if forwards {
+			if _, err := s.channel.SendRequest("auth-agent-req@openssh.com", false, nil); err != nil {
+				return false, err
+			}
+		}
 		for _, e := range env {
 			name, value, _ := strings.Cut(e, "=")
 			if _, err := s.channel.SendRequest("env", false, ssh.Marshal(struct{ Name, Value string }{name, value})); err != nil {

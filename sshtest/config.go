@@ -1,8 +1,10 @@
 package sshtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -83,9 +85,13 @@ type Config struct {
 	// means no SFTP.
 	SFTP func(host int) string
 	// ForwardLoopback lets clients open connections (direct-tcpip) to anything
-	// on loopback, and listen on loopback (tcpip-forward). Otherwise they reach
-	// the hosts of this fleet only.
+	// on loopback and to Unix sockets, and listen on loopback (tcpip-forward)
+	// and on Unix sockets. Otherwise they reach the hosts of this fleet only.
 	ForwardLoopback bool
+	// Forward, if set, makes the connections that clients open through hosts,
+	// whatever they go to: network is "tcp" or "unix". An
+	// [*ssh.OpenChannelError] is what the client gets.
+	Forward func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Latency gives the time that bytes need to a host, and the same back: a
 	// round trip takes twice as long. Bandwidth is not limited. Nil means none.

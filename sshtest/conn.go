@@ -131,9 +131,9 @@ func (c *conn) global(requests <-chan *ssh.Request) {
 		switch {
 		case c.fault.ignores(req.Type):
 			c.event(Event{Kind: EventGlobal, User: c.user, Detail: req.Type})
-		case req.Type == "tcpip-forward":
+		case req.Type == "tcpip-forward", req.Type == "streamlocal-forward@openssh.com":
 			open = c.listenFor(open, req)
-		case req.Type == "cancel-tcpip-forward":
+		case req.Type == "cancel-tcpip-forward", req.Type == "cancel-streamlocal-forward@openssh.com":
 			open = c.unlisten(open, req)
 		default:
 			c.event(Event{Kind: EventGlobal, User: c.user, Detail: req.Type})
@@ -150,7 +150,7 @@ func (c *conn) channel(ctx context.Context, nc ssh.NewChannel) {
 		nc.Reject(ssh.ResourceShortage, "no \x1b[31mroom\r\n[host2] OK")
 	case nc.ChannelType() == "session":
 		c.session(ctx, nc)
-	case nc.ChannelType() == "direct-tcpip":
+	case nc.ChannelType() == "direct-tcpip", nc.ChannelType() == "direct-streamlocal@openssh.com":
 		c.wg.Go(func() { c.direct(ctx, nc) })
 	default:
 		nc.Reject(ssh.UnknownChannelType, "unknown channel type")

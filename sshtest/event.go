@@ -27,8 +27,9 @@ const (
 	EventShell     EventKind = "shell"     // an interactive shell was asked for
 	EventSubsystem EventKind = "subsystem" // Detail is its name
 	EventSignal    EventKind = "signal"    // Detail is the signal's name without SIG
-	EventForward   EventKind = "forward"   // direct-tcpip; Detail is host:port, OK tells whether it was allowed
-	EventListen    EventKind = "listen"    // tcpip-forward; Detail is host:port, OK tells whether it was allowed
+	EventAgent     EventKind = "agent"     // a session may use the client's agent
+	EventForward   EventKind = "forward"   // direct-tcpip or direct-streamlocal; Detail is host:port or the path, OK tells whether it was allowed
+	EventListen    EventKind = "listen"    // tcpip-forward or streamlocal-forward; Detail is host:port or the path, OK tells whether it was allowed
 	EventProbe     EventKind = "probe"     // a channel that the server opened unasked; Detail is its type, OK tells whether the client took it
 	EventGlobal    EventKind = "global"    // any other global request; Detail is its type
 	EventExit      EventKind = "exit"      // a session's handler returned; Detail is its exit status

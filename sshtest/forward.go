@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -23,17 +25,36 @@ type forward struct {
 
 var errNotAllowed = errors.New("administratively prohibited")
 
-// direct connects a channel to another host of the fleet, or to loopback.
+// direct connects a channel (RFC 4254 §7.2, or OpenSSH's PROTOCOL §2.4) to
+// another host of the fleet, or to loopback.
 func (c *conn) direct(ctx context.Context, nc ssh.NewChannel) {
-	var to forward
-	if ssh.Unmarshal(nc.ExtraData(), &to) != nil {
-		nc.Reject(ssh.ConnectionFailed, "malformed request")
-		return
+	network, addr, host := "unix", "", ""
+	if nc.ChannelType() == "direct-tcpip" {
+		var to forward
+		if ssh.Unmarshal(nc.ExtraData(), &to) != nil {
+			nc.Reject(ssh.ConnectionFailed, "malformed request")
+			return
+		}
+		network, host = "tcp", to.Host
+		addr = net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10))
+	} else {
+		var to struct {
+			Path     string
+			Reserved string
+			Number   uint32
+		}
+		if ssh.Unmarshal(nc.ExtraData(), &to) != nil {
+			nc.Reject(ssh.ConnectionFailed, "malformed request")
+			return
+		}
+		addr = to.Path
 	}
-	addr := net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10))
-	target, err := c.fleet.dialForward(ctx, addr, to.Host)
+	target, err := c.fleet.dialForward(ctx, network, addr, host)
 	c.event(Event{Kind: EventForward, User: c.user, Detail: addr, OK: err == nil})
-	switch {
+	switch refusal, isRefusal := errors.AsType[*ssh.OpenChannelError](err); {
+	case isRefusal:
+		nc.Reject(refusal.Reason, refusal.Message)
+		return
 	case errors.Is(err, errNotAllowed):
 		nc.Reject(ssh.Prohibited, "open failed")
 		return
@@ -51,15 +72,18 @@ func (c *conn) direct(ctx context.Context, nc ssh.NewChannel) {
 
 // dialForward reaches what clients may be forwarded to. It looks up no names
 // but those of the fleet and "localhost".
-func (f *Fleet) dialForward(ctx context.Context, addr, host string) (net.Conn, error) {
+func (f *Fleet) dialForward(ctx context.Context, network, addr, host string) (net.Conn, error) {
+	if f.cfg.Forward != nil {
+		return f.cfg.Forward(ctx, network, addr)
+	}
 	if f.byAddr[addr] != nil {
 		return f.Dial(ctx, "tcp", addr)
 	}
-	if !f.cfg.ForwardLoopback || !isLoopback(host) {
+	if !f.cfg.ForwardLoopback || network == "tcp" && !isLoopback(host) {
 		return nil, errNotAllowed
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", addr)
+	return d.DialContext(ctx, network, addr)
 }
 
 func isLoopback(host string) bool {
@@ -99,49 +123,75 @@ func closeWrite(c net.Conn) {
 	c.Close()
 }
 
-// A listening is one tcpip-forward of a connection (RFC 4254 §7.1).
+// A listening is one tcpip-forward (RFC 4254 §7.1) or streamlocal-forward
+// (OpenSSH's PROTOCOL §2.4) of a connection.
 type listening struct {
 	net.Listener
-	host string // as the client wrote it
+	at listenAt
+}
+
+// listenAt is where a client wants to listen, as it wrote it.
+type listenAt struct {
+	host string // of TCP
 	port uint32
+	path string // of a Unix socket
+}
+
+func parseListen(req *ssh.Request) (at listenAt, err error) {
+	if strings.Contains(req.Type, "streamlocal") {
+		var socket struct{ Path string }
+		err = ssh.Unmarshal(req.Payload, &socket)
+		return listenAt{path: socket.Path}, err
+	}
+	var tcp struct {
+		Host string
+		Port uint32
+	}
+	err = ssh.Unmarshal(req.Payload, &tcp)
+	return listenAt{host: tcp.Host, port: tcp.Port}, err
+}
+
+func (at listenAt) String() string {
+	if at.path != "" {
+		return at.path
+	}
+	return fmt.Sprintf("%s:%d", at.host, at.port)
 }
 
 // listenings are those of one connection; only its global requests' goroutine
 // uses them.
 type listenings []listening
 
-// listenFor serves a tcpip-forward request. Whatever address the client names,
-// the listener is on loopback.
+// listenFor serves a request to listen. Whatever address the client names, a
+// TCP listener is on loopback.
 func (c *conn) listenFor(ls listenings, req *ssh.Request) listenings {
-	var at struct {
-		Host string
-		Port uint32
-	}
-	err := ssh.Unmarshal(req.Payload, &at)
+	at, err := parseListen(req)
 	if err == nil && !c.fleet.cfg.ForwardLoopback {
 		err = errNotAllowed
 	}
 	var l net.Listener
-	if err == nil {
-		l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", at.Port))
+	if err == nil && at.path != "" {
+		l, err = net.Listen("unix", at.path)
+	} else if err == nil {
+		l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", at.port))
 	}
-	c.event(Event{Kind: EventListen, User: c.user, Detail: fmt.Sprintf("%s:%d", at.Host, at.Port), OK: err == nil})
+	c.event(Event{Kind: EventListen, User: c.user, Detail: at.String(), OK: err == nil})
 	if err != nil {
 		req.Reply(false, nil)
 		return ls
 	}
-	port := uint32(l.Addr().(*net.TCPAddr).Port)
 	var reply []byte
-	if at.Port == 0 {
-		reply = ssh.Marshal(struct{ Port uint32 }{port})
+	if at.path == "" && at.port == 0 {
+		at.port = uint32(l.Addr().(*net.TCPAddr).Port)
+		reply = ssh.Marshal(struct{ Port uint32 }{at.port})
 	}
 	req.Reply(true, reply)
-	c.wg.Go(func() { c.acceptFor(l, at.Host, port) })
-	return append(ls, listening{l, at.Host, port})
+	c.wg.Go(func() { c.acceptFor(l, at) })
+	return append(ls, listening{l, at})
 }
 
 // acceptFor passes connections on to the client until the listener closes.
-func (c *conn) acceptFor(l net.Listener, host string, port uint32) {
+func (c *conn) acceptFor(l net.Listener, at listenAt) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for {
@@ -149,10 +199,13 @@ func (c *conn) acceptFor(l net.Listener, host string, port uint32) {
 		if err != nil {
 			return
 		}
-		from := nc.RemoteAddr().(*net.TCPAddr)
+		typ, data := "forwarded-streamlocal@openssh.com", ssh.Marshal(struct{ Path, Reserved string }{Path: at.path})
+		if from, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+			typ, data = "forwarded-tcpip", ssh.Marshal(forward{at.host, at.port, from.IP.String(), uint32(from.Port)})
+		}
 		c.wg.Go(func() {
 			defer nc.Close()
-			ch, requests, err := c.ssh.OpenChannel("forwarded-tcpip", ssh.Marshal(forward{host, port, from.IP.String(), uint32(from.Port)}))
+			ch, requests, err := c.ssh.OpenChannel(typ, data)
 			if err == nil {
 				c.join(ctx, ch, requests, nc)
 			}
@@ -160,25 +213,17 @@ func (c *conn) acceptFor(l net.Listener, host string, port uint32) {
 	}
 }
 
-// unlisten serves cancel-tcpip-forward.
+// unlisten serves the request to listen no longer.
 func (c *conn) unlisten(ls listenings, req *ssh.Request) listenings {
-	var at struct {
-		Host string
-		Port uint32
-	}
-	if ssh.Unmarshal(req.Payload, &at) != nil {
+	at, err := parseListen(req)
+	i := slices.IndexFunc(ls, func(l listening) bool { return l.at == at })
+	if err != nil || i < 0 {
 		req.Reply(false, nil)
 		return ls
 	}
-	for i, l := range ls {
-		if l.host == at.Host && l.port == at.Port {
-			l.Close()
-			req.Reply(true, nil)
-			return append(ls[:i:i], ls[i+1:]...)
-		}
-	}
-	req.Reply(false, nil)
-	return ls
+	ls[i].Close()
+	req.Reply(true, nil)
+	return slices.Delete(ls, i, i+1)
 }
 
 func (ls listenings) close() {

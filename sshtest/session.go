@@ -110,6 +110,17 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.w.Write(p)
 }
 
+// Agent opens a connection to the client's agent (auth-agent@openssh.com), which
+// the client refuses unless a session was given it: see [EventAgent].
+func (s *Session) Agent() (io.ReadWriteCloser, error) {
+	ch, requests, err := s.conn.ssh.OpenChannel("auth-agent@openssh.com", nil)
+	if err != nil {
+		return nil, err
+	}
+	s.conn.wg.Go(func() { ssh.DiscardRequests(requests) })
+	return ch, nil
+}
+
 // event logs e for this session.
 func (s *Session) event(e Event) {
 	if s.conn.fleet.log == nil {
@@ -143,6 +154,9 @@ func (s *Session) request(ctx context.Context, req request) {
 		req.reply(!s.started && s.setEnv(req.payload))
 	case "pty-req":
 		req.reply(!s.started && s.setPTY(req.payload))
+	case "auth-agent-req@openssh.com":
+		req.reply(true)
+		s.event(Event{Kind: EventAgent, OK: true})
 	case "window-change":
 		req.reply(s.resize(req.payload))
 	case "signal":

@@ -81,6 +81,7 @@ func (l *link) forwardsAgent() bool {
 func (l *link) incomingAgent(nc ssh.NewChannel) bool {
 	l.mu.Lock()
 	a := l.agent
+	l.opened++
 	l.mu.Unlock()
 	if a == nil {
 		return false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -295,4 +296,63 @@ func ExampleClient_ScanHostKeys() {
 	// Output:
 	// web1 ssh-ed25519 new
 	// web1 ssh-ed25519 known
+}
+
+func ExampleConn_Dial() {
+	client, hosts, done := fleet()
+	defer done()
+	ctx := context.Background()
+
+	conn, err := client.Conn(ctx, hosts[0])
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	far, err := conn.Dial(ctx, "tcp", hosts[1].Addr) // as seen from the host
+	if err != nil {
+		panic(err)
+	}
+	defer far.Close()
+	greeting := make([]byte, len("SSH-2.0"))
+	if _, err := io.ReadFull(far, greeting); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s\n", greeting)
+	// Output: SSH-2.0
+}
+
+// A SOCKS server here, whose connections the host makes: ssh -D.
+func ExampleConn_ForwardDynamic() {
+	client, hosts, done := fleet()
+	defer done()
+	ctx, cancel := context.WithCancel(context.Background())
+
+	conn, err := client.Conn(ctx, hosts[0])
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- conn.ForwardDynamic(ctx, l) }()
+	// curl --socks5-hostname … goes through the host now.
+	cancel()
+	fmt.Println(<-ended)
+	// Output: context canceled
+}
+
+// What connects to the listener on the host is passed on to a server here: ssh -R.
+func ExampleConn_Listen() {
+	var conn *shoal.Conn // of Client.Conn
+	serve := func(ctx context.Context) error {
+		l, err := conn.Listen(ctx, "tcp", "127.0.0.1:8080")
+		if err != nil {
+			return err
+		}
+		return conn.ForwardRemote(ctx, l, "tcp", "127.0.0.1:80")
+	}
+	_ = serve
 }

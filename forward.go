@@ -201,6 +201,9 @@ func (c *Conn) Listen(ctx context.Context, network, addr string) (net.Listener, 
 	if c.gone.Load() {
 		return nil, c.forwardError(KindCancelled, errConnClosed, began)
 	}
+	if c.peer.client.Transport != nil {
+		return nil, c.forwardError(KindInvalid, errors.New("a Client with a Transport does not listen on hosts; use one without, or ssh -R"), began)
+	}
 	for replaced := false; ; {
 		l, err := c.peer.forward(ctx)
 		if err != nil {
@@ -405,6 +408,7 @@ func (ln *forwardListener) Accept() (net.Conn, error) {
 		l, p := ln.link, ln.conn.peer
 		l.mu.Lock()
 		l.forwards++
+		l.opened++
 		l.mu.Unlock()
 		p.keep()
 		return newForwardConn(l, ln.conn.host.Name, ch, requests, ln.Addr(), from.addr(), func() { l.leaveForward(); p.release() }), nil

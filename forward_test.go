@@ -445,7 +445,11 @@ func TestForwardDynamicProtocol(t *testing.T) {
 			defer nc.Close()
 			io.WriteString(nc, tt.ask)
 			nc.(halfCloser).CloseWrite()
-			if got, err := io.ReadAll(nc); string(got) != tt.want || err != nil {
+			got, err := io.ReadAll(nc)
+			if tt.want == "" && errors.Is(err, syscall.ECONNRESET) {
+				err = nil // bytes of the request were left unread
+			}
+			if string(got) != tt.want || err != nil {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})

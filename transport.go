@@ -154,5 +154,8 @@ func (c *Client) checkCarried(h Host) error {
 	if c.Dial != nil {
 		return errors.New("Client.Dial and Client.Transport exclude each other")
 	}
+	if !h.ForwardAgent.invalid() {
+		return errors.New("ForwardAgent: a Transport forwards no agent; use a Client without one")
+	}
 	return checkEnv(h.Env)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -29,8 +31,9 @@ type connectFlags struct {
 	hash    bool       // names in known_hosts; a flag of shoal keys
 	by      choiceFlag // native or openssh; no flag of shoal keys
 
-	via    []shoal.Host
-	config shoal.SSHConfig
+	via     []shoal.Host
+	config  shoal.SSHConfig
+	forward bool // -A
 }
 
 func (f *connectFlags) add(fs *pflag.FlagSet) {
@@ -56,6 +59,36 @@ func (f *connectFlags) add(fs *pflag.FlagSet) {
 func (f *connectFlags) addTransport(fs *pflag.FlagSet) {
 	f.by = choiceFlag{words: []string{"native", "openssh"}}
 	fs.Var(&f.by, "transport", "openssh has your own ssh make the connections, with all that it and its configuration can do (default native)")
+}
+
+// addAgent adds the flag for commands, which are what may use an agent.
+func (f *connectFlags) addAgent(fs *pflag.FlagSet) {
+	fs.BoolVarP(&f.forward, "forward-agent", "A", false, "let commands use the SSH agent; for hosts that are named one by one, since whoever controls them can use it too")
+}
+
+// checkAgent refuses to forward the agent to hosts that nobody named.
+func (f *connectFlags) checkAgent(t *targetFlags) error {
+	if !f.forward {
+		return nil
+	}
+	const hint = "name each host that may have it with -w or -H, as in: -A -w web1,web2"
+	if len(t.files) > 0 {
+		return &usageError{what: "-A forwards the agent to no hosts out of a file", hint: hint}
+	}
+	for _, expr := range t.exprs {
+		for word := range strings.SplitSeq(expr, ",") {
+			if _, err := shoal.ParseHost(strings.TrimSpace(word)); err != nil || strings.ContainsAny(word, "^!&") {
+				return &usageError{what: fmt.Sprintf("-A forwards the agent to no set of hosts, such as %q", expr), hint: hint}
+			}
+		}
+	}
+	switch {
+	case f.openssh():
+		return &usageError{what: "-A works with --transport native alone", hint: "leave out one of them"}
+	case runtime.GOOS != "windows" && os.Getenv("SSH_AUTH_SOCK") == "":
+		return &usageError{what: "-A: there is no SSH agent: SSH_AUTH_SOCK is not set", hint: "start one with: eval $(ssh-agent); ssh-add"}
+	}
+	return nil
 }
 
 // check refuses what cannot work, before anything is done.
@@ -107,6 +140,9 @@ func (f *connectFlags) aim(hosts []shoal.Host) []shoal.Host {
 	for i := range hosts {
 		hosts[i].User = cmp.Or(hosts[i].User, f.user)
 		hosts[i].Port = cmp.Or(hosts[i].Port, f.port.n)
+		if f.forward {
+			hosts[i].ForwardAgent = shoal.Agent()
+		}
 	}
 	return hosts
 }

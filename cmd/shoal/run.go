@@ -66,7 +66,7 @@ type runFlags struct {
 func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
 		newGroup("Hosts", f.target.add),
-		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
+		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs); f.connect.addAgent(fs) }),
 		newGroup("Command", f.command.add),
 		newGroup("Pace", f.pace.add),
 		newGroup("Output and result", f.output.add),
@@ -96,6 +96,9 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 		return err
 	}
 	if err := f.connect.check(); err != nil {
+		return err
+	}
+	if err := f.connect.checkAgent(&f.target); err != nil {
 		return err
 	}
 	names, err := f.target.names(a.stdin)

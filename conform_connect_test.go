@@ -243,6 +243,46 @@ func TestSessionRefused(t *testing.T) {
 	}
 }
 
+// A server that falls silent is given up after as many unanswered requests as
+// the host, the client or ServerAliveCountMax allows.
+func TestKeepAliveMax(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		client, host int
+		option       string
+		want         time.Duration
+	}{
+		{0, 0, "", 60 * time.Second},
+		{0, 1, "", 30 * time.Second},
+		{1, 0, "", 30 * time.Second},
+		{1, 5, "", 90 * time.Second},
+		{0, 0, "ServerAliveCountMax=1", 30 * time.Second},
+		{0, 0, "ServerAliveCountMax=5", 90 * time.Second},
+		{0, 1, "ServerAliveCountMax=5", 30 * time.Second},
+	} {
+		t.Run(fmt.Sprintf("%d/%d/%s", tt.client, tt.host, tt.option), func(t *testing.T) {
+			host := shoal.Host{Name: "host0", KeepAliveMax: tt.host}
+			if tt.option != "" {
+				config := &shoal.SSHConfig{File: "none", Options: []string{tt.option}}
+				completed, err := config.Complete(host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				host.KeepAliveMax = completed.KeepAliveMax
+			}
+			synctest.Test(t, func(t *testing.T) {
+				_, c := memoryFleet(t, sshtest.Config{Faults: faulty(sshtest.Fault{Kind: sshtest.ExecFreezeMid})})
+				c.Host.KeepAliveMax = tt.client
+				results, err := shoal.Gather(c.Run(t.Context(), seq(host), shoal.Command{Line: "echo out"}))
+				wantHostError(t, err, shoal.StageRun, shoal.KindLost)
+				if took := results[0].Took; took < tt.want || took > tt.want+2*time.Second {
+					t.Errorf("lost after %v, want %v", took, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // Keep-alives are sent where nothing came for a while, by the host's own
 // setting, and a negative one turns the client's off.
 func TestKeepAlive(t *testing.T) {

@@ -85,9 +85,13 @@ type Host struct {
 	// server asks to be repeated.
 	Retry Retry
 	// KeepAlive is the time without a sign of life after which the server is
-	// asked for one; after three unanswered times that the connection is
-	// lost. 0 means 15 s, negative means never.
+	// asked for one. 0 means 15 s, negative means never.
 	KeepAlive time.Duration
+	// KeepAliveMax is how many times KeepAlive may pass, after the server was
+	// asked, without a sign of life: then the connection is lost, as with
+	// ServerAliveCountMax in ssh_config(5). 0 and less means 3, so that a dead
+	// connection is noticed after 4 times KeepAlive.
+	KeepAliveMax int
 	// Args are the host's own arguments for [Format], by position.
 	Args []any
 	// Vars are the host's own arguments for [Format], by name.
@@ -273,6 +277,9 @@ func (h Host) or(d Host) Host {
 	}
 	if h.KeepAlive == 0 {
 		h.KeepAlive = d.KeepAlive
+	}
+	if h.KeepAliveMax == 0 {
+		h.KeepAliveMax = d.KeepAliveMax
 	}
 	if h.Args == nil {
 		h.Args = d.Args

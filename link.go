@@ -44,6 +44,7 @@ type link struct {
 	watch        *time.Timer
 	interval     time.Duration
 	missed       int           // times without an answer
+	maxMissed    int           // after one more the connection is lost
 	asks         atomic.Int64  // requests for a sign of life
 	asked        time.Duration // when the last request was made, as wire.lastRead
 	asking       bool          // it has no answer yet
@@ -60,7 +61,7 @@ func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, request
 	}
 	hs.wire.settle.Store(&settler{l.settle})
 	go l.serve(hs, channels, requests)
-	l.keepAlive(hs.host.KeepAlive)
+	l.keepAlive(hs.host.KeepAlive, hs.host.KeepAliveMax)
 	return l
 }
 
@@ -203,22 +204,25 @@ func (l *link) alive() bool {
 }
 
 const (
-	defaultKeepAlive = 15 * time.Second
-	maxMissed        = 3
+	defaultKeepAlive    = 15 * time.Second
+	defaultKeepAliveMax = 3
 )
 
 // keepAlive asks for a sign of life whenever there was none for the interval.
 // Any byte is one.
-func (l *link) keepAlive(interval time.Duration) {
+func (l *link) keepAlive(interval time.Duration, maxMissed int) {
 	if interval < 0 {
 		return
 	}
 	if interval == 0 {
 		interval = defaultKeepAlive
 	}
+	if maxMissed <= 0 {
+		maxMissed = defaultKeepAliveMax
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.interval = interval
+	l.interval, l.maxMissed = interval, maxMissed
 	l.watch = time.AfterFunc(interval, l.check)
 }
 
@@ -249,14 +253,15 @@ func (l *link) check() {
 	}
 	l.missed++
 	missed := l.missed
-	if missed <= maxMissed {
+	lost := missed > l.maxMissed
+	if !lost {
 		l.watch.Reset(l.interval)
 	}
 	if missed == 1 && !l.asking && !l.ask() {
-		l.missed, missed = 0, 0
+		l.missed, lost = 0, false
 	}
 	l.mu.Unlock()
-	if missed > maxMissed {
+	if lost {
 		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
 	}
 }

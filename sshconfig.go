@@ -29,7 +29,8 @@ import (
 // GSSAPIDelegateCredentials, GSSAPIClientIdentity, GSSAPIServerIdentity,
 // UserKnownHostsFile, GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
 // KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
-// ConnectTimeout, ConnectionAttempts, ServerAliveInterval, ProxyJump, SendEnv,
+// ConnectTimeout, ConnectionAttempts, ServerAliveInterval,
+// ServerAliveCountMax, ProxyJump, SendEnv,
 // SetEnv and, with AllowCommands, ProxyCommand. ControlMaster, ControlPath and
 // ControlPersist are passed over: a [Client] keeps its own connections, and
 // package openssh joins those of ssh.
@@ -190,6 +191,9 @@ func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, alias string, port int)
 	}
 	if d, ok := c.Duration("ServerAliveInterval"); ok && h.KeepAlive == 0 && d > 0 {
 		h.KeepAlive = d
+	}
+	if n, ok := c.Int("ServerAliveCountMax"); ok && h.KeepAliveMax == 0 {
+		h.KeepAliveMax = max(n, 1)
 	}
 	if n, ok := c.Int("ConnectionAttempts"); ok && h.Retry == (Retry{}) && n > 1 {
 		h.Retry.Attempts = n

@@ -144,6 +144,9 @@ func hostArgs(h shoal.Host) ([]string, error) {
 	case h.KeepAlive > 0:
 		add("-o", "ServerAliveInterval="+seconds(h.KeepAlive))
 	}
+	if h.KeepAliveMax > 0 {
+		add("-o", "ServerAliveCountMax="+strconv.Itoa(h.KeepAliveMax))
+	}
 	return args, nil
 }
 

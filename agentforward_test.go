@@ -79,6 +79,15 @@ func TestForwardAgentRefused(t *testing.T) {
 	if he := wantHostError(t, err, shoal.StagePrepare, shoal.KindInvalid); strings.Contains(he.Error(), "secret") {
 		t.Error(he)
 	}
+	forwardFrom(t, newClient(t, f), hostOf(f, 0)) // open until all is probed
+	for _, typ := range []string{"auth-agent@openssh.com", "x11", "forwarded-tcpip", "session"} {
+		probe, err := f.WaitEvent(testContext(t), func(e sshtest.Event) bool {
+			return e.Kind == sshtest.EventProbe && e.Detail == typ
+		})
+		if err != nil || probe.OK {
+			t.Errorf("%s: %+v, %v, want a refusal", typ, probe, err)
+		}
+	}
 	if _, err := shoal.Gather(c.Run(testContext(t), hostsOf(f), shoal.Command{Line: "true"})); err != nil {
 		t.Error(err) // the probes are refused, and that is all
 	}

@@ -394,6 +394,11 @@ func TestForwardDynamic(t *testing.T) {
 	})
 }
 
+// halfPipe is a pipe that can be halved: it goes on being read.
+type halfPipe struct{ net.Conn }
+
+func (halfPipe) CloseWrite() error { return nil }
+
 // What a SOCKS client asks for and is answered, byte by byte.
 func TestForwardDynamicProtocol(t *testing.T) {
 	t.Parallel()
@@ -402,7 +407,7 @@ func TestForwardDynamicProtocol(t *testing.T) {
 		case "ok.example:80", "192.0.2.1:80", "[2001:db8::1]:80":
 			a, b := net.Pipe()
 			go func() { io.WriteString(b, "@"+addr); b.Close() }()
-			return a, nil
+			return halfPipe{a}, nil // the client ends its side before it has the answer
 		case "closed.example:80":
 			return nil, &ssh.OpenChannelError{Reason: ssh.ConnectionFailed, Message: "Connection refused"}
 		case "unknown.example:80":

@@ -32,7 +32,9 @@ type Client struct {
 	// Complete has the last word on each host before it is connected to; nil
 	// leaves hosts as they are.
 	Complete func(Host) (Host, error)
-	// Limit is the number of hosts at work at once in one call; 0 means 100.
+	// Limit is the number of hosts at work at once in one call; 0 means 100. The
+	// system's limit of open files (ulimit -n) may make them fewer: a host at
+	// work has room for two.
 	// Commands handed out by [Client.Start] do not count once they have begun.
 	Limit int
 	// Handshakes bounds the key exchanges under way at once, which cost CPU

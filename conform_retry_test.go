@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,5 +223,26 @@ func TestReconnectOpenSSH(t *testing.T) {
 			wantHostError(t, err, shoal.StageConnect, shoal.KindRefused)
 		}
 		s.Restart()
+	}
+}
+
+// What this machine has none of just now, ports or open files, is waited for
+// as a busy server is.
+func TestRetryShortage(t *testing.T) {
+	t.Parallel()
+	for _, shortage := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE} {
+		synctest.Test(t, func(t *testing.T) {
+			f, c := memoryFleet(t, sshtest.Config{})
+			dials := 0
+			c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials++; dials <= 4 {
+					return nil, &net.OpError{Op: "dial", Net: network, Err: shortage}
+				}
+				return f.Dial(ctx, network, addr)
+			}
+			if _, err := c.Conn(t.Context(), shoal.Host{Name: "host0"}); err != nil || dials != 5 {
+				t.Errorf("%v: %v after %d attempts", shortage, err, dials)
+			}
+		})
 	}
 }

@@ -108,7 +108,7 @@ func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
 	defer close(r.results)
 	defer wg.Wait()
 	defer func() { r.panicked = recover() }()
-	limit := max(orDefault(r.client.Limit, DefaultLimit), 1)
+	limit := max(min(orDefault(r.client.Limit, DefaultLimit), hostsByOpenFiles()), 1)
 	slots := make(chan struct{}, limit)
 	room := make(chan struct{}, 2*limit) // at work, or done and not yet taken
 	index := -1
@@ -137,6 +137,13 @@ func (r *run[T]) feed(ctx context.Context, hosts iter.Seq[Host]) {
 		})
 	}
 }
+
+const maxOpenFiles = 1 << 30
+
+// hostsByOpenFiles returns how many hosts the limit of open files has room for:
+// a connection each and a file for output that does not fit in memory, besides
+// what the program has open itself.
+func hostsByOpenFiles() int { return (openFiles() - 32) / 2 }
 
 func (r *run[T]) send(res Result[T]) bool {
 	select {

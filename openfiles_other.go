@@ -1,0 +1,5 @@
+//go:build !unix
+
+package shoal
+
+func openFiles() int { return maxOpenFiles }

@@ -26,6 +26,11 @@ type fleetSpec struct {
 	Latency time.Duration     // one way
 	Every   int               // each so many hosts, the last of them is faulty; 0 means none
 	Fault   sshtest.FaultKind // how
+
+	OpenSSH    bool  // one real sshd instead
+	SFTP       bool  // an SFTP server that keeps nothing
+	FileSize   int64 // of the file to copy
+	SmallFiles int   // to copy, in a tree
 }
 
 // fleetInfo is what clients have to know of a running fleet.
@@ -59,7 +64,15 @@ func serveFleet(in io.Reader, out io.Writer) error {
 	if err := decoder.Decode(&spec); err != nil {
 		return err
 	}
+	if spec.OpenSSH {
+		return serveOpenSSH(spec, in, out)
+	}
+	subsystems := map[string]sshtest.Handler{}
+	if spec.SFTP {
+		subsystems["sftp"] = serveDiscard
+	}
 	fleet, err := sshtest.Start(sshtest.Config{
+		Subsystems:    subsystems,
 		Hosts:         spec.Hosts,
 		SharedHostKey: true,
 		EventLimit:    -1,
@@ -119,9 +132,10 @@ func handler(ctx context.Context, s *sshtest.Session) sshtest.ExitStatus {
 // fleet is the driver's side of a fleet's process, with the files that other
 // programs need to reach it.
 type fleet struct {
-	info fleetInfo
-	dir  string
-	stop func() error
+	info   fleetInfo
+	dir    string
+	python string // the interpreter that has parallel-ssh
+	stop   func() error
 }
 
 // startFleet starts a fleet in another process and writes its files to dir.
@@ -149,7 +163,7 @@ func startFleet(ctx context.Context, spec fleetSpec, dir string) (*fleet, error)
 		err = json.NewDecoder(out).Decode(&f.info)
 	}
 	if err == nil {
-		err = f.writeFiles()
+		err = errors.Join(f.writeFiles(), spec.writeSources(dir))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("fleet: %w", err), f.stop())

@@ -5,6 +5,7 @@ package main
 func goals() []goal {
 	shoal := func(workload, column string) ref { return ref{workload, nameShoal, column} }
 	bare := func(workload, column string) []ref { return []ref{{workload, nameBare, column}} }
+	sftp := func(workload, column string) []ref { return []ref{{workload, nameSFTP, column}} }
 	return []goal{
 		{text: "CPU per host, connect and run on 1,000 hosts, against x/crypto at its best",
 			of: shoal("connect-1000", columnHost), over: best("connect-1000", columnHost), limit: 1.25},
@@ -35,6 +36,18 @@ func goals() []goal {
 			of: shoal("peers-100", columnProcess), over: []ref{
 				{"peers-100", namePdsh, columnProcess}, {"peers-100", nameClush, columnProcess}, {"peers-100", namePssh, columnProcess},
 			}, limit: 0.04},
+		{text: "1 GiB up: time against sftp", of: shoal("copy-large", columnUp), over: sftp("copy-large", columnUp), limit: 1},
+		{text: "1 GiB down: time against sftp", of: shoal("copy-large", columnDown), over: sftp("copy-large", columnDown), limit: 1},
+		{text: "1 GiB up: time against parallel-ssh",
+			of: shoal("copy-large", columnUp), over: []ref{{"copy-large", nameParallelSSH, columnUp}}, limit: 1 / 1.5},
+		{text: "1 GiB down: time against parallel-ssh",
+			of: shoal("copy-large", columnDown), over: []ref{{"copy-large", nameParallelSSH, columnDown}}, limit: 1 / 1.5},
+		{text: "10,000 small files: time against sftp", of: shoal("copy-small", columnUp), over: sftp("copy-small", columnUp), limit: 1.0 / 3},
+		{text: "small files 50 ms away: time against sftp", of: shoal("copy-distant", columnUp), over: sftp("copy-distant", columnUp), limit: 0.1},
+		{text: "50 MiB to 100 hosts: CPU against 100 single copies",
+			of: shoal("copy-many", columnMiB), over: []ref{{"copy-many", nameSingly, columnMiB}}, limit: 1.2},
+		{text: "peak memory of it, MiB", of: shoal("copy-many", columnPeak), limit: 150},
+		{text: "peak memory of 1 GiB, MiB", of: shoal("copy-large", columnPeak), limit: 150},
 	}
 }
 

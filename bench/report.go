@@ -51,8 +51,8 @@ func (r *report) print(out io.Writer, name string) {
 			cell := "-"
 			if v := values(all[c.name], column); len(v) > 0 {
 				cell = number(median(v))
-				if i > 0 {
-					cell += fmt.Sprintf(" (%s)", number(median(divide(v, values(all[w.contenders[0].name], column)))))
+				if first := values(all[w.contenders[0].name], column); i > 0 && len(first) > 0 {
+					cell += fmt.Sprintf(" (%s)", number(median(divide(v, first))))
 				}
 			}
 			fmt.Fprintf(t, "%s\t", cell)

@@ -57,6 +57,8 @@ const (
 	columnHealthy    = "s, healthy alone"
 	columnBeside     = "s, beside stalled"
 	columnRatio      = "ratio"
+	columnUp         = "s, up"
+	columnDown       = "s, down"
 
 	columnCount = "count" // of hosts; not shown
 )
@@ -87,6 +89,7 @@ func workloads(o *options) []*workload {
 		knownHostsWorkload(o.hosts),
 	)
 	all = append(all, bastionWorkload(o, min(200, o.hosts)))
+	all = append(all, copyWorkloads(o)...)
 	if o.peers {
 		all = append(all, peerWorkloads(o)...)
 	}
@@ -108,6 +111,7 @@ func (w *workload) measure(ctx context.Context, o *options) (_ results, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
+	f.python = o.python
 	all := results{}
 	for n := range o.repeat {
 		for _, c := range w.contenders {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,8 @@ type commandFlags struct {
 	noStdin   bool
 	encoding  string
 	timeLimit durationFlag
+
+	script []byte // the input, instead of what is piped in
 }
 
 func (f *commandFlags) add(fs *pflag.FlagSet) {
@@ -94,6 +97,9 @@ func (f *commandFlags) pty(outputs ...io.Writer) *shoal.PTY {
 // pipe, a socket or a file. A terminal is not for them, nor is /dev/null, and
 // a closed one has nothing.
 func (f *commandFlags) input(stdin io.Reader) io.Reader {
+	if f.script != nil {
+		return bytes.NewReader(f.script)
+	}
 	if f.noStdin || stdin == nil {
 		return nil
 	}

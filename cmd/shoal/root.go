@@ -41,7 +41,7 @@ func (a *app) rootCommand() *cobra.Command {
 	})
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.runCommand(), a.pushCommand(), a.pullCommand(), a.pingCommand(), a.keysCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(), a.pingCommand(), a.keysCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 

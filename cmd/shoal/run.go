@@ -144,7 +144,7 @@ func (a *app) list(names []string) error {
 // commandInput is what the commands get on their standard input; nothing where
 // the names of the hosts came from there.
 func (a *app) commandInput(f *runFlags) io.Reader {
-	if f.target.stdin() {
+	if f.target.stdin() && f.command.script == nil {
 		return nil
 	}
 	return f.command.input(a.stdin)

@@ -26,6 +26,7 @@ type fleetSpec struct {
 	Latency time.Duration     // one way
 	Every   int               // each so many hosts, the last of them is faulty; 0 means none
 	Fault   sshtest.FaultKind // how
+	Mixed   bool              // see mixedFault
 
 	OpenSSH    bool  // one real sshd instead
 	SFTP       bool  // an SFTP server that keeps nothing
@@ -79,6 +80,9 @@ func serveFleet(in io.Reader, out io.Writer) error {
 		Handler:       handler,
 		Latency:       func(int) time.Duration { return spec.Latency },
 		Faults: func(host int) sshtest.Fault {
+			if spec.Mixed {
+				return mixedFault(host)
+			}
 			if spec.faulty(host) {
 				return sshtest.Fault{Kind: spec.Fault}
 			}

@@ -79,6 +79,7 @@ func shoalLines(t *target) (sample, error) {
 	lines := 0
 	c, err := t.cost(func() error {
 		client := t.client()
+		client.MaxIdle = -1 // closed when done with, as by the bare loop
 		defer client.Close()
 		for e := range client.Watch(t.ctx, hosts(t.addrs), shoal.Command{Line: linesCommand}) {
 			lines += len(e.Lines)

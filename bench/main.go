@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"time"
 )
 
 // Subcommands by which the program starts itself again.
@@ -65,6 +66,7 @@ type options struct {
 	python  string
 	json    string
 	profile string
+	soak    time.Duration
 }
 
 func parseOptions(args []string) (*options, error) {
@@ -78,6 +80,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.StringVar(&o.python, "python", "python3", "the `interpreter` that has parallel-ssh, for -peers")
 	flags.StringVar(&o.json, "json", "", "write all samples to this `file`")
 	flags.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of the contenders to this `folder`")
+	flags.DurationVar(&o.soak, "soak", 0, "also run the workload load-soak for this `duration`")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}

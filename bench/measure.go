@@ -23,6 +23,7 @@ type task struct {
 	Info                fleetInfo
 	Dir                 string
 	Profile             string
+	Soak                time.Duration
 }
 
 // turn runs a contender once, in a process of its own.
@@ -43,7 +44,7 @@ func (w *workload) turn(ctx context.Context, o *options, c contender, f *fleet, 
 	}
 	info := f.info
 	info.KnownHosts = "" // it is in a file
-	t := task{Workload: w.name, Contender: c.name, Hosts: o.hosts, Info: info, Dir: f.dir}
+	t := task{Workload: w.name, Contender: c.name, Hosts: o.hosts, Info: info, Dir: f.dir, Soak: o.soak}
 	if o.profile != "" {
 		t.Profile = filepath.Join(o.profile, fmt.Sprintf("%s.%s.%d", w.name, c.fileName(), n))
 	}
@@ -72,7 +73,7 @@ func measureOne(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
-	for _, w := range workloads(&options{hosts: t.Hosts, peers: true}) {
+	for _, w := range workloads(&options{hosts: t.Hosts, peers: true, soak: t.Soak}) {
 		for _, c := range w.contenders {
 			if w.name != t.Workload || c.name != t.Contender {
 				continue

@@ -53,7 +53,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 PidFile none
-MaxStartups 1000
+MaxStartups 10:30:100
 Subsystem sftp internal-sftp
 `, port, file("host_key"), file("authorized_keys")), 0o600))
 	if err != nil {

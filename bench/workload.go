@@ -59,6 +59,11 @@ const (
 	columnRatio      = "ratio"
 	columnUp         = "s, up"
 	columnDown       = "s, down"
+	columnRight      = "hosts right"
+	columnTries      = "attempts/host"
+	columnLeft       = "goroutines left"
+	columnRuns       = "runs"
+	columnGrowth     = "MiB/minute"
 
 	columnCount = "count" // of hosts; not shown
 )
@@ -90,6 +95,7 @@ func workloads(o *options) []*workload {
 	)
 	all = append(all, bastionWorkload(o, min(200, o.hosts)))
 	all = append(all, copyWorkloads(o)...)
+	all = append(all, loadWorkloads(o)...)
 	if o.peers {
 		all = append(all, peerWorkloads(o)...)
 	}

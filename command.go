@@ -71,6 +71,7 @@ type Command struct {
 	MaxOutput int64
 
 	broadcast *spool.Log // Stdin, for several hosts
+	resolved  bool       // hosts have their lines
 	login     bool       // a login shell instead of a command
 }
 
@@ -263,6 +264,26 @@ func (c Command) prepare(hosts iter.Seq[Host]) (iter.Seq[Host], Command, func())
 	if c.For == nil {
 		return hosts, c, done
 	}
+	list, _ := c.resolve(hosts)
+	return slices.Values(list), c, done
+}
+
+// Resolve calls For for every host, and returns the hosts with their lines and
+// the command that takes the line of each from there. It is for callers that
+// hand the hosts to a run bit by bit, where For would want all of them before
+// the first. The error is For's first one; a run of the hosts it was returned
+// with tells each of them and runs nothing.
+func (c Command) Resolve(hosts iter.Seq[Host]) ([]Host, Command, error) {
+	if c.For == nil {
+		return slices.Collect(hosts), c, nil
+	}
+	list, err := c.resolve(hosts)
+	c.For, c.resolved = nil, true
+	return list, c, err
+}
+
+// resolve returns the hosts with what For made of them, and its first error.
+func (c Command) resolve(hosts iter.Seq[Host]) ([]Host, error) {
 	list := slices.Collect(hosts)
 	lines := make([]madeLine, len(list))
 	var bad error
@@ -273,17 +294,13 @@ func (c Command) prepare(hosts iter.Seq[Host]) (iter.Seq[Host], Command, func())
 		}
 		lines[i] = madeLine{line: line, err: err}
 	}
-	return func(yield func(Host) bool) {
-		for i, h := range list {
-			h.line = &lines[i]
-			if h.line.err == nil && bad != nil {
-				h.line.err = &notRunError{bad}
-			}
-			if !yield(h) {
-				return
-			}
+	for i := range list {
+		list[i].line = &lines[i]
+		if lines[i].err == nil && bad != nil {
+			lines[i].err = &notRunError{bad}
 		}
-	}, c, done
+	}
+	return list, bad
 }
 
 // madeLine is what Command.For made of a host.
@@ -303,7 +320,7 @@ func (e *notRunError) Is(target error) bool { return target == ErrNotRun }
 // line is the command's line for the host.
 func (c Command) lineFor(h Host) (string, error) {
 	switch {
-	case h.line != nil:
+	case h.line != nil && (c.For != nil || c.resolved):
 		return h.line.line, h.line.err
 	case c.For != nil:
 		return c.For(h)

@@ -146,6 +146,7 @@ const maxOpenFiles = 1 << 30
 func hostsByOpenFiles() int { return (openFiles() - 32) / 2 }
 
 func (r *run[T]) send(res Result[T]) bool {
+	res.Host.line = nil // of this run, and not of another one of the same host
 	select {
 	case r.results <- res:
 		return true

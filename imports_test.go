@@ -14,11 +14,12 @@ const (
 // What each package must not depend on, so that arrows only go down: see
 // ARCHITECTURE.md. A package stands for those below it.
 var forbidden = map[string][]string{
-	"":                     {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", "github.com/jcmturner", module + "/kerberos", module + "/hostlist", module + "/openssh", module + "/sshtest", module + "/cmd", module + "/internal/render"},
+	"":                     {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", "github.com/jcmturner", module + "/kerberos", module + "/hostlist", module + "/openssh", module + "/rollout", module + "/sshtest", module + "/cmd", module + "/internal/render"},
 	"/hostlist":            {module, "net", crypto},
 	"/openssh":             {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", module + "/hostlist", module + "/sshtest", module + "/cmd", module + "/internal/render"},
 	"/sshconfig":           {module, "net", crypto},
 	"/kerberos":            {"flag", "os/signal", module + "/hostlist", module + "/sshtest", module + "/cmd", module + "/internal/render"},
+	"/rollout":             {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", module + "/hostlist", module + "/openssh", module + "/sshtest", module + "/cmd", module + "/internal/render"},
 	"/sshtest":             {module, "testing"},
 	"/internal/codec":      {module, "net", crypto},
 	"/internal/keyfile":    {module},

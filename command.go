@@ -303,6 +303,23 @@ func (c Command) resolve(hosts iter.Seq[Host]) ([]Host, error) {
 	return list, bad
 }
 
+// LineFor returns the command line that a host would get: Line, or what For
+// makes of the host, with what Shell, Dir, Env and Sudo add to it. Where
+// [Sudo.Password] is not empty sudo's prompt and the mark behind it stand for
+// random ones.
+func (c Command) LineFor(h Host) (string, error) {
+	line, err := c.lineFor(h)
+	if err != nil {
+		return "", err
+	}
+	c.Line, c.Encoding = line, nil
+	token := ""
+	if c.Sudo != nil && c.Sudo.Password != "" {
+		token = "RANDOM"
+	}
+	return c.build(token)
+}
+
 // madeLine is what Command.For made of a host.
 type madeLine struct {
 	line string

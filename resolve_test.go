@@ -54,3 +54,32 @@ func TestResolveError(t *testing.T) {
 		t.Errorf("got %v, %v", results[0].Err, results[1].Err)
 	}
 }
+
+// The line that a host would get is what it gets.
+func TestLineFor(t *testing.T) {
+	t.Parallel()
+	f := sshtest.New(t, sshtest.Config{Hosts: 1, Shell: "/bin/sh"})
+	c := newClient(t, f)
+	cmd := shoal.Command{
+		Shell: "sh -c", Dir: "/", Env: []string{"A=it's"},
+		For: func(h shoal.Host) (string, error) { return "echo $A of " + h.Name, nil },
+	}
+	for h := range hostsOf(f) {
+		line, err := cmd.LineFor(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := range c.Run(testContext(t), hostsOf(f), cmd) {
+			if want := "it's of " + h.Name + "\n"; r.Err != nil || r.Value.Command != line || r.Value.Text() != want {
+				t.Errorf("got %q, which is %q, %v; want %q", r.Value.Command, r.Value.Text(), r.Err, line)
+			}
+		}
+		cmd = shoal.Command{Line: "id", Sudo: &shoal.Sudo{Password: "secret"}}
+		if line, err := cmd.LineFor(h); err != nil || !strings.HasPrefix(line, "sudo -S -p '[sudo RANDOM] password: ' ") || strings.Contains(line, "secret") {
+			t.Errorf("got %q, %v", line, err)
+		}
+		if _, err := (shoal.Command{}).LineFor(h); err == nil {
+			t.Error("a line of nothing")
+		}
+	}
+}

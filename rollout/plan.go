@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/shoal-ssh/shoal"
@@ -50,6 +51,10 @@ type Plan struct {
 	// Hosts that are at work then are half-way and finish, and their failures
 	// count too; no other is begun. Nil means any number, &Size{} none.
 	MaxFail *Size
+	// Total is how many hosts there are, for shares of them and [Batch.Of]. 0
+	// means that they are counted before the rollout begins, where it needs
+	// that.
+	Total int
 	// FailFast stops the rollout at the first host that fails, and ends the
 	// work on the others.
 	FailFast bool
@@ -61,8 +66,8 @@ type Batch struct {
 	Of     int          // how many batches there are; 0 where that is not known
 	Canary bool         // it is the canary
 	Hosts  []shoal.Host // all of it
-	OK     int          // of the hosts, at the end of the batch
-	Failed int          // of the hosts, at the end of the batch
+	OK     int          // of the hosts, at the end of the batch; before that, of those that are to be checked
+	Failed int          // of the hosts, at the end of the batch and before its check
 }
 
 // String names the batch: "canary", "batch 2 of 5".
@@ -96,6 +101,9 @@ func (p Plan) Validate() error {
 			return errors.New("rollout: a batch has no hosts")
 		}
 	}
+	if p.Total < 0 {
+		return errors.New("rollout: the number of all hosts is negative")
+	}
 	if p.Pause < 0 {
 		return errors.New("rollout: the pause is negative")
 	}
@@ -128,13 +136,16 @@ func (p Plan) size(i, hosts int) int {
 		i--
 	}
 	if len(p.Batches) == 0 {
-		return hosts
+		return math.MaxInt
 	}
 	return p.Batches[min(i, len(p.Batches)-1)].batch(hosts)
 }
 
-// counts reports whether the number of hosts has to be known.
+// counts reports whether the hosts have to be counted.
 func (p Plan) counts() bool {
+	if p.Total > 0 {
+		return false
+	}
 	if len(p.Batches) == 0 || p.MaxFail != nil && p.MaxFail.Percent > 0 {
 		return true
 	}

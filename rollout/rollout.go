@@ -47,7 +47,7 @@ type Event[T any] struct {
 // as it happens. Else it is [shoal.Client.Watch].
 //
 // Hosts are pulled from the sequence a batch at a time, or all at once where
-// the plan has percentages or no batches, or the command a For.
+// the plan has percentages and no Total, or no batches, or a command has a For.
 func (p Plan) Watch(ctx context.Context, c *shoal.Client, hosts iter.Seq[shoal.Host], cmd shoal.Command) iter.Seq[Event[shoal.Output]] {
 	return func(yield func(Event[shoal.Output]) bool) {
 		p, hosts, cmd := p.resolve(hosts, cmd)
@@ -144,7 +144,7 @@ type rollout[T any] struct {
 
 func roll[T any](ctx context.Context, p Plan, c *shoal.Client, hosts iter.Seq[shoal.Host], do work[T]) iter.Seq[Event[T]] {
 	return func(yield func(Event[T]) bool) {
-		r := &rollout[T]{plan: p, client: c, ctx: ctx, yield: yield, total: -1, gate: newGate(math.MaxInt)}
+		r := &rollout[T]{plan: p, client: c, ctx: ctx, yield: yield, total: cmp.Or(p.Total, -1), gate: newGate(math.MaxInt)}
 		if p.mayStop() {
 			r.gate = newGate(max(1, cmp.Or(c.Limit, shoal.DefaultLimit)))
 		}
@@ -302,7 +302,9 @@ func (r *rollout[T]) endBatch() bool {
 
 // check checks the hosts that are well and passes their results on.
 func (r *rollout[T]) check() bool {
-	if !r.event(Event[T]{Phase: Checks, Batch: r.batch}) {
+	b := r.batch
+	b.OK = len(r.held)
+	if !r.event(Event[T]{Phase: Checks, Batch: b}) {
 		return false
 	}
 	errs := r.checkHosts()
@@ -423,9 +425,6 @@ func (r *rollout[T]) begin(b Batch) bool {
 // next pulls the hosts of the next batch.
 func (r *rollout[T]) next() (b Batch, ok bool) {
 	n := r.plan.size(r.begun, r.total)
-	if n < 0 { // all there are
-		n = math.MaxInt
-	}
 	for len(b.Hosts) < n {
 		h, ok := r.pull()
 		if !ok {

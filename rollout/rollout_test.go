@@ -249,6 +249,18 @@ the check of batch 2 failed: 1 ok and 1 not
 h4 not run
 h5 not run
 `},
+		{"a total", rollout.Plan{Canary: 1, Batches: []rollout.Size{{Percent: 50}}, Total: 4}, 4, nil, nil, `
+begin canary: 1
+h0 ok
+end canary: 1, 1 ok, 0 failed
+begin batch 2 of 3: 2
+h1 ok
+h2 ok
+end batch 2 of 3: 2, 2 ok, 0 failed
+begin batch 3 of 3: 1
+h3 ok
+end batch 3 of 3: 1, 1 ok, 0 failed
+`},
 		{"no hosts", rollout.Plan{Canary: 1, Batches: two}, 0, nil, nil, "\n\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -454,6 +466,7 @@ func TestNothingRuns(t *testing.T) {
 		{"batch", rollout.Plan{Batches: []rollout.Size{{}}}, shoal.Command{Line: "do"}, "rollout: a batch has no hosts"},
 		{"negative batch", rollout.Plan{Batches: []rollout.Size{{Hosts: -1}}}, shoal.Command{Line: "do"}, "negative"},
 		{"two sizes", rollout.Plan{Batches: []rollout.Size{{Hosts: 1, Percent: 1}}}, shoal.Command{Line: "do"}, "both"},
+		{"total", rollout.Plan{Total: -1}, shoal.Command{Line: "do"}, "number of all hosts is negative"},
 		{"pause", rollout.Plan{Pause: -1}, shoal.Command{Line: "do"}, "pause is negative"},
 		{"budget", rollout.Plan{MaxFail: &rollout.Size{Percent: 101}}, shoal.Command{Line: "do"}, "101%"},
 	} {

@@ -14,7 +14,7 @@ const (
 	exitUsage    = 2
 	exitNoReach  = 3 // some host was not reached, or the connection was lost
 	exitTimeout  = 4 // some host timed out
-	exitPolicy   = 5 // stopped by -k, or a question was answered with no
+	exitPolicy   = 5 // stopped by -k, --max-fail, the canary or --check, or a question was answered with no
 	exitNoHosts  = 6
 	exitInternal = 125 // Shoal's own failure, such as output that cannot be written
 	exitPipe     = 141 // the reader of the output is gone: 128 + SIGPIPE
@@ -24,6 +24,7 @@ const (
 // another reason.
 var (
 	errFailFast = errors.New("stopped at the first failure (-k)")
+	errPolicy   = errors.New("stopped by the rules of the rollout")
 	errDeclined = errors.New("the answer was no")
 	errDeadline = &deadlineError{}
 	errOutput   = errors.New("the output cannot be written")
@@ -80,7 +81,7 @@ func (v *verdict) code(stopped error, wantLargest bool) int {
 	switch {
 	case v.internal:
 		return exitInternal
-	case errors.Is(stopped, errFailFast), errors.Is(stopped, errDeclined):
+	case errors.Is(stopped, errFailFast), errors.Is(stopped, errPolicy), errors.Is(stopped, errDeclined):
 		return exitPolicy
 	case wantLargest && v.stopped && errors.Is(stopped, errDeadline):
 		return 255

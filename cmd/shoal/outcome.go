@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
+	"github.com/shoal-ssh/shoal/rollout"
 )
 
 // exitOf tells how one host ended, in the words of package render.
@@ -19,6 +20,10 @@ func exitOf(r *shoal.Result[shoal.Output], t time.Duration) render.Exit {
 		Stages:     stages(r.Timings),
 		Bytes:      render.Bytes{Out: r.Value.OutBytes, Err: r.Value.ErrBytes},
 		OutputOpen: r.Value.OutputOpen,
+	}
+	if e, ok := r.Err.(*rollout.CheckError); ok {
+		x.Status, x.Err = render.Failed, checkProblem(e)
+		return x
 	}
 	if e, ok := errors.AsType[*shoal.ExitError](r.Err); ok {
 		ended(&x, e)

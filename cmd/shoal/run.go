@@ -17,20 +17,32 @@ to the login shell of each host as they stand; quote what your own shell must
 not touch.
 
 Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
-host was not reached; 4 some host timed out; 5 stopped by -k; 6 no hosts; 125 a
-failure of Shoal itself; 130 interrupted. Where several apply, the first of 130,
-5, 3, 4, 1.
+host was not reached; 4 some host timed out; 5 stopped by -k, --max-fail, the canary, a
+check or an answer; 6 no hosts; 125 a failure of Shoal itself; 130 interrupted.
+Where several apply, the first of 130, 5, 3, 4, 1.
 
 What is piped in goes to each host, to its end, as with ssh; -n keeps it back,
 which loops and jobs want whose own input is not meant for the hosts.
 
 On a terminal the first ^C says what is running and the second within two
-seconds ends it, on the hosts too; elsewhere the first one does.`
+seconds ends it, on the hosts too; elsewhere the first one does.
+
+--canary and --batch take the hosts in turn: a batch ends, its check included,
+before the next one begins. A canary that fails stops the run, as more failures
+than --max-fail allows do, or without it a failed check: hosts at work finish, no
+other is begun.
+
+With --subst the command has for each host, quoted for the shell: %{host}, without
+user and port; %{name}, as it was named; %{user}; %{port}; %{index}, from 0;
+%{count}, of all hosts; %{var.NAME}, of the inventory. %{raw:NAME} does not quote,
+and %%{ is no beginning.`
 
 const runExample = `  shoal run -w 'web[01-20],db1' uptime
   shoal run -w 'node[1-4]' -b uname -r
   shoal run --hosts-file hosts.txt -l root -u 30s 'df -h | tail -n +2'
   shoal run -w 'web[1-20]' --sudo -K systemctl restart nginx
+  shoal run -w 'web[1-20]' --canary 1 --batch 10% --max-fail 2 --check 'curl -fs localhost/health' --sudo systemctl restart nginx
+  shoal run -w 'db[1-3]' --subst --dry-run 'pg_dump main >/backup/%{host}.sql'
   tar cz site | shoal run -w 'web[1-20]' 'tar xz -C /srv'
   shoal run -w 'gpu[1-8]' -O jsonl nvidia-smi -L | jq`
 
@@ -59,6 +71,8 @@ type runFlags struct {
 	connect connectFlags
 	command commandFlags
 	pace    paceFlags
+	rollout rolloutFlags
+	subst   substFlags
 	output  outputFlags
 }
 
@@ -67,8 +81,8 @@ func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
 		newGroup("Hosts", f.target.add),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs); f.connect.addAgent(fs) }),
-		newGroup("Command", f.command.add),
-		newGroup("Pace", f.pace.add),
+		newGroup("Command", f.command.add, f.subst.add),
+		newGroup("Pace", f.pace.add, f.rollout.add),
 		newGroup("Output and result", f.output.add),
 	}
 }
@@ -95,6 +109,9 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	if err := f.output.check(); err != nil {
 		return err
 	}
+	if err := f.rollout.check(f); err != nil {
+		return err
+	}
 	if err := f.connect.check(); err != nil {
 		return err
 	}
@@ -116,10 +133,23 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	if err != nil {
 		return err
 	}
-	j := newJob(a, &f.output.viewFlags, &f.pace, f.connect.aim(hosts))
+	hosts = f.connect.aim(hosts)
+	if err := f.subst.apply(&f.connect, hosts, &command); err != nil {
+		return err
+	}
+	check, err := f.rollout.checkCommand(f, hosts, command)
+	if err != nil {
+		return err
+	}
+	if f.rollout.dryRun {
+		return a.dryRun(f, hosts, command)
+	}
+	j := newJob(a, &f.output.viewFlags, &f.pace, hosts)
 	j.console.screen.Raw = f.output.raw
 	r := newRunner(j, command, f.output.renderer(j.console.screen))
 	r.largest = f.output.largest
+	r.rollout, r.check = &f.rollout, check
+	r.quiet = f.output.quiet
 	r.command.Stdin = a.commandInput(f)
 	r.command.PTY = f.command.pty(a.stderr, a.stdout)
 	return r.run(ctx, func(ctx context.Context) error {
@@ -158,6 +188,9 @@ func (r *runner) prepare(ctx context.Context, f *runFlags) error {
 		}
 	}
 	if err := f.connect.mayAsk(&r.job); err != nil {
+		return err
+	}
+	if err := f.rollout.mayAsk(&r.job); err != nil {
 		return err
 	}
 	password := ""

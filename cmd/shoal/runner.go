@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
+	"github.com/shoal-ssh/shoal/rollout"
 )
 
 // runner takes one command to its hosts and shows what becomes of it.
@@ -18,11 +17,13 @@ type runner struct {
 	command shoal.Command
 	largest bool // -S
 
-	failOnce sync.Once
-	places   chan struct{} // with -k: of the hosts at work
-	failed   chan struct{} // with -k: closed when the first failure has ended the run
-	seq      []int64       // of lines, by host and stream
-	batch    []render.Line
+	rollout *rolloutFlags
+	check   shoal.Command // of --check
+	quiet   bool
+	state   rolloutState
+
+	seq   []int64 // of lines, by host and stream
+	batch []render.Line
 }
 
 // newRunner makes a runner; show is what shows the run on the screen, but for
@@ -42,40 +43,20 @@ func (r *runner) watch(ctx context.Context) error {
 	r.noteBegins()
 	r.start(r.command.Line)
 	stopTicks := r.console.tick()
-	for e := range r.client.Watch(ctx, r.sequence(ctx), r.command) {
+	for e := range r.plan().Watch(ctx, r.client, slices.Values(r.hosts), r.command) {
 		r.console.show(func() { r.event(e) })
 	}
 	stopTicks()
 	var err error
-	r.console.show(func() { err = r.end(r.verdict.code(r.cause(), r.largest)) })
+	r.console.show(func() {
+		r.sayStopped()
+		err = r.end(r.verdict.code(r.why(), r.largest))
+	})
 	return err
 }
 
-// sequence yields the hosts; with -k only as many as are at work, so that none
-// is begun with between the failure of another and our noticing it.
-func (r *runner) sequence(ctx context.Context) iter.Seq[shoal.Host] {
-	if !r.pace.failFast {
-		return slices.Values(r.hosts)
-	}
-	r.places, r.failed = make(chan struct{}, r.pace.fanout.n), make(chan struct{})
-	return func(yield func(shoal.Host) bool) {
-		for _, h := range r.hosts {
-			select {
-			case r.places <- struct{}{}:
-			case <-ctx.Done():
-				if context.Cause(ctx) == errFailFast {
-					<-r.failed // and not only ctx is over, but all that was made of it
-				}
-			}
-			if !yield(h) {
-				return
-			}
-		}
-	}
-}
-
-// event shows lines, or the end of a host.
-func (r *runner) event(e shoal.Event) {
+// event shows lines, the end of a host, or how the rollout goes.
+func (r *runner) event(e rollout.Event[shoal.Output]) {
 	t := e.At.Sub(r.began)
 	if len(e.Lines) > 0 {
 		r.renderer.Lines(r.lines(e.Lines, t))
@@ -83,6 +64,7 @@ func (r *runner) event(e shoal.Event) {
 	if e.Result != nil {
 		r.result(e.Result, t)
 	}
+	r.step(&e)
 	if r.console.screen.Err() != nil {
 		r.cancel(errOutput)
 	}
@@ -109,14 +91,9 @@ func (r *runner) result(res *shoal.Result[shoal.Output], t time.Duration) {
 	if x.Status == render.Timeout && x.Err.Stage == string(shoal.StageRun) && !errors.Is(res.Err, errDeadline) {
 		x.Err.Msg = overtime(r.command.Timeout)
 	}
+	if x.Status == render.Cancelled && r.cause() == nil {
+		x.Err.Msg = errFailFast.Error() // nothing else cancels
+	}
+	r.state.count(&x)
 	r.exit(x)
-	if !r.pace.failFast {
-		return
-	}
-	if r.verdict.failed || r.verdict.noReach || r.verdict.timedOut {
-		r.cancel(errFailFast)
-		r.failOnce.Do(func() { close(r.failed) })
-		return
-	}
-	<-r.places
 }

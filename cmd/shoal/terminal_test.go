@@ -599,3 +599,47 @@ func echoes(t *testing.T, tty *os.File) bool {
 	}
 	return state.Lflag&unix.ECHO != 0
 }
+
+// --confirm shows how it went so far and asks before each batch but the first;
+// anything but yes leaves the rest alone.
+func TestConfirm(t *testing.T) {
+	a := startFleet("/bin/sh")(t, 4, nil)
+	args := []string{"run", "-w", strings.Join(a.hosts, ","), "-f", "1", "--canary", "1", "--batch", "2", "--confirm"}
+	for _, c := range []struct {
+		answer string
+		code   int
+		want   []string
+	}{
+		{"y\r", 1, []string{"batch 2 of 3: 2 hosts (", "So far 1 ok, 2 failed (", "); 1 left.", "Go on with batch 3 of 3: 1 host (" + a.hosts[3] + ") (y/N)? "}},
+		{"\r", 5, []string{"stopped by --confirm: the answer before batch 2 of 3 was no; 3 hosts not run (", "4 hosts: 1 ok, 3 not run ("}},
+		{"what\rno\r", 5, []string{"Neither yes nor no (y/N)? ", "3 hosts not run ("}},
+		{ctrlC, 130, []string{"4 hosts: 1 ok, 3 not run ("}},
+	} {
+		t.Run(fmt.Sprintf("%q", c.answer), func(t *testing.T) {
+			p := onTerminal(t, command(t, a, append(args, "--subst", "echo out; exit $((%{index} > 0))")...))
+			p.expect("canary: 1 ok")
+			p.expect("So far 1 ok, 0 failed; 3 left.")
+			p.expect("Go on with batch 2 of 3: 2 hosts (")
+			p.expect("(y/N)? ")
+			p.typed(c.answer)
+			for _, want := range c.want {
+				p.expect(want)
+			}
+			if c.code == 1 {
+				p.typed("yes\r")
+				p.expect("4 hosts: 1 ok, 3 failed")
+			}
+			p.exits(c.code)
+		})
+	}
+}
+
+// Where nobody can be asked --confirm is refused before anything is done.
+func TestConfirmNobody(t *testing.T) {
+	a := startFleet("")(t, 2, nil)
+	p := piped(t, command(t, a, "run", "-w", strings.Join(a.hosts, ","), "--batch", "1", "--confirm", "echo out"))
+	p.expect("--confirm: there is no terminal to ask on")
+	p.expect("hint: run it from a terminal, or answer beforehand with --yes")
+	p.exits(2)
+	p.hasNot(": out")
+}

@@ -37,6 +37,7 @@ func TestVerdict(t *testing.T) {
 		{"auth", []render.Exit{{Status: render.Auth}}, nil, 3, 255},
 		{"lost", []render.Exit{{Status: render.Lost}}, nil, 3, 255},
 		{"policy before all of these", []render.Exit{unreachable, timeout, notRun}, errFailFast, 5, 5},
+		{"the rules of the rollout", []render.Exit{ok, failed, notRun}, errPolicy, 5, 5},
 		{"interrupt before policy", []render.Exit{unreachable, cancelled}, interrupt, 130, 130},
 		{"terminated", []render.Exit{cancelled}, &signalError{syscall.SIGTERM}, 143, 143},
 		{"hung up", []render.Exit{cancelled}, &signalError{syscall.SIGHUP}, 129, 129},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
+	"github.com/shoal-ssh/shoal/rollout"
 )
 
 func TestExitOf(t *testing.T) {
@@ -38,6 +39,9 @@ func TestExitOf(t *testing.T) {
 		{&shoal.HostError{Stage: shoal.StageRun, Kind: shoal.KindSudo}, render.Failed, ""},
 		{&shoal.HostError{Stage: shoal.StageRun, Kind: shoal.KindNoExitStatus}, render.Failed, ""},
 		{&shoal.HostError{Stage: shoal.StagePrepare, Kind: shoal.KindNotRun}, render.NotRun, ""},
+		{&shoal.HostError{Stage: shoal.StagePrepare, Kind: shoal.KindNotRun, Err: &rollout.CheckError{Host: "web2", Err: &shoal.ExitError{Code: 7}}}, render.NotRun, ""},
+		{&rollout.CheckError{Host: "web1", Err: &shoal.ExitError{Code: 7}}, render.Failed, ""},
+		{&rollout.CheckError{Host: "web1", Err: &shoal.HostError{Stage: shoal.StageConnect, Kind: shoal.KindRefused}}, render.Failed, ""},
 		{errors.New("neither of the two"), render.Lost, ""},
 	} {
 		r := shoal.Result[shoal.Output]{Host: shoal.Host{Name: "web1"}, Err: c.err}

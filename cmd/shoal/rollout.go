@@ -229,7 +229,7 @@ func (r *runner) sayStopped() {
 	if s.stopped == nil {
 		return
 	}
-	left := "no host was left out"
+	left := "every host was begun"
 	if n := len(s.left); n > 0 {
 		left = fmt.Sprintf("%s not run (%s)", count(n), someHosts(s.left))
 	}

@@ -223,17 +223,17 @@ func endText(label string, b rollout.Batch, checked int) string {
 	return text
 }
 
-// sayStopped says what stopped the rollout, and which hosts it did not come to.
-func (r *runner) sayStopped() {
+// stopped says what stopped the rollout, and which hosts it did not come to.
+func (r *runner) stopped() string {
 	s := &r.state
 	if s.stopped == nil {
-		return
+		return ""
 	}
 	left := "every host was begun"
 	if n := len(s.left); n > 0 {
 		left = fmt.Sprintf("%s not run (%s)", count(n), someHosts(s.left))
 	}
-	r.console.screen.Say("stopped by " + stopText(s.stopped) + "; " + left)
+	return "stopped by " + stopText(s.stopped) + "; " + left
 }
 
 // stopText tells what stopped a rollout, by the flag.

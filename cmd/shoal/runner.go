@@ -49,7 +49,7 @@ func (r *runner) watch(ctx context.Context) error {
 	stopTicks()
 	var err error
 	r.console.show(func() {
-		r.sayStopped()
+		r.tally.Stopped = r.stopped()
 		err = r.end(r.verdict.code(r.why(), r.largest))
 	})
 	return err

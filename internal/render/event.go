@@ -109,6 +109,7 @@ type End struct {
 	Cancelled   int
 	NotRun      int
 	Exit        int           // the exit code of the command line
+	Stopped     string        // what stopped it before its time, in words; empty where nothing did
 	Took        time.Duration // the whole run
 }
 

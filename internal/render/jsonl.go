@@ -203,6 +203,9 @@ func (j *JSONL) End(e End) error {
 		j.number(n.name, int64(n.value))
 	}
 	j.seconds("t", e.Took)
+	if e.Stopped != "" {
+		j.text("stopped", e.Stopped)
+	}
 	j.close()
 	j.flush()
 	switch {

@@ -91,6 +91,8 @@ type object struct {
 	Cancelled   int `json:"cancelled"`
 	NotRun      int `json:"not_run"`
 	Exit        int `json:"exit"`
+
+	Stopped string `json:"stopped"`
 }
 
 type problemObject struct {
@@ -128,7 +130,7 @@ func (p *player) play(o *object) error {
 		p.endErr = p.to.End(End{
 			Hosts: o.Hosts, OK: o.OK, Failed: o.Failed, Unreachable: o.Unreachable,
 			Timeout: o.Timeout, Cancelled: o.Cancelled, NotRun: o.NotRun,
-			Exit: o.Exit, Took: span(o.T),
+			Exit: o.Exit, Took: span(o.T), Stopped: o.Stopped,
 		})
 	}
 	return nil

@@ -148,6 +148,9 @@ func (r *Report) End(e End) error {
 	r.waiting()
 	r.note(r.open, "ended, but left the output open: a process in the background may still run")
 	r.note(r.cut, "output was cut at the limit")
+	if e.Stopped != "" {
+		r.Screen.say("shoal: ", e.Stopped, "")
+	}
 	for _, line := range r.summary(e) {
 		r.Screen.line(line)
 	}

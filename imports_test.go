@@ -23,6 +23,7 @@ var forbidden = map[string][]string{
 	"/sshtest":             {module, "testing"},
 	"/internal/codec":      {module, "net", crypto},
 	"/internal/keyfile":    {module},
+	"/internal/filelock":   {module, "net", crypto},
 	"/internal/knownhosts": {module},
 	"/internal/krb5file":   {module, "net", crypto},
 	"/internal/lines":      {module, "net", crypto},
@@ -37,10 +38,11 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                 {"codec", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
-	"/internal/render": {"hostlist"},
-	"/internal/printf": {"shell"},
-	"/sshtest":         {"sshtest/internal/rawssh"},
+	"":                     {"codec", "filelock", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
+	"/internal/knownhosts": {"filelock"},
+	"/internal/render":     {"hostlist"},
+	"/internal/printf":     {"shell"},
+	"/sshtest":             {"sshtest/internal/rawssh"},
 }
 
 func TestImportDirection(t *testing.T) {

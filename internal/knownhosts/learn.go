@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/shoal-ssh/shoal/internal/filelock"
 )
 
 const (
@@ -327,7 +329,7 @@ func checkPlace(path string) error {
 // it goes on without: lines are appended whole anyway.
 func lockUntil(f *os.File, deadline time.Time) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, lockPause) {
-		locked, err := tryLock(f)
+		locked, err := filelock.Try(f)
 		switch {
 		case locked || errors.Is(err, errors.ErrUnsupported):
 			return nil

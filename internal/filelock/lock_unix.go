@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package knownhosts
+package filelock
 
 import (
 	"errors"
@@ -9,15 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock locks f unless it is locked already; closing f unlocks it.
-func tryLock(f *os.File) (bool, error) {
+func try(f *os.File, alone bool) (bool, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return false, err
 	}
+	how := unix.LOCK_SH
+	if alone {
+		how = unix.LOCK_EX
+	}
 	var lockErr error
 	err = conn.Control(func(fd uintptr) {
-		lockErr = unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB)
+		lockErr = unix.Flock(int(fd), how|unix.LOCK_NB)
 	})
 	if errors.Is(lockErr, unix.EWOULDBLOCK) || errors.Is(lockErr, unix.EINTR) {
 		return false, err

@@ -12,6 +12,14 @@ type Start struct {
 	Set     string    // the hosts as a folded set, like "web[1-20]"; may be empty
 	Command string    // the command as given, secrets already taken out
 	Time    time.Time // when the run began
+
+	// What it takes to do it again. Args is the command line: the command, its
+	// flags as --name=value, "--" and the other words; empty where it cannot be
+	// told, as where it is not UTF-8. Of variables there are the names alone.
+	Args    []string
+	Dir     string // the folder in which it was given
+	Stdin   bool   // the hosts were given standard input
+	Repeats string // the run that this one repeats in part or whole
 }
 
 // Line is one line of a host's output, or a piece of one.

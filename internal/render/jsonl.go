@@ -34,8 +34,31 @@ func (j *JSONL) Start(e Start) {
 		j.text("set", e.Set)
 	}
 	j.text("command", e.Command)
+	j.again(&e)
 	j.close()
 	j.flush()
+}
+
+// again writes what it takes to do a run again.
+func (j *JSONL) again(e *Start) {
+	if len(e.Args) > 0 {
+		j.key("args")
+		j.buf = append(j.buf, '[')
+		for _, word := range e.Args {
+			j.string(word)
+		}
+		j.buf[len(j.buf)-1] = ']'
+		j.buf = append(j.buf, ',')
+	}
+	if e.Dir != "" {
+		j.text("dir", e.Dir)
+	}
+	if e.Stdin {
+		j.bool("stdin")
+	}
+	if e.Repeats != "" {
+		j.text("repeats", e.Repeats)
+	}
 }
 
 // Lines implements [Renderer].

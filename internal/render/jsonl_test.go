@@ -38,8 +38,18 @@ func complete(r render.Renderer) error {
 	return t.done(3)
 }
 
+// repeated is a run that tells where it comes from.
+func repeated(r render.Renderer) error {
+	r.Start(render.Start{
+		Run: "01JD0000000000000000000001", Command: "true", Time: time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC),
+		Args: []string{"run", "--hosts=@run:last.failed", "--", "echo", "\"\x1b", ""}, Dir: "/home/me", Stdin: true,
+		Repeats: "01JD0000000000000000000000",
+	})
+	return r.End(render.End{})
+}
+
 func TestJSONLGolden(t *testing.T) {
-	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "keys": scan} {
+	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "repeated": repeated, "keys": scan} {
 		var out bytes.Buffer
 		if err := play(&render.JSONL{W: &out}); err != nil {
 			t.Errorf("End: %v", err)
@@ -52,7 +62,7 @@ func TestJSONLGolden(t *testing.T) {
 // schema, and wants every member of it documented.
 func TestJSONLSchema(t *testing.T) {
 	s := loadSchema(t)
-	for _, play := range []func(render.Renderer) error{mixed, complete, many, scan} {
+	for _, play := range []func(render.Renderer) error{mixed, complete, repeated, many, scan} {
 		var out bytes.Buffer
 		if err := play(&render.JSONL{W: &out}); err != nil {
 			t.Fatal(err)
@@ -86,6 +96,8 @@ func TestSchemaRejects(t *testing.T) {
 		`{"v":1,"ev":"exit","run":"x","host":"a","status":"fine","rc":0,"signal":null,"t":0,"bytes":{"out":0,"err":0}}`,
 		`{"v":1,"ev":"key","run":"x","host":"a","t":0,"type":"ssh-rsa","fingerprint":"SHA256:a","key":"AA==","state":"fine"}`,
 		`{"v":1,"ev":"key","run":"x","host":"a","t":0,"type":"ssh-rsa","fingerprint":"SHA256:a","key":"AA==","state":"new","lines":[{"place":"f:1"}]}`,
+		`{"v":1,"ev":"start","run":"x","time":"2026-11-22T08:30:00Z","hosts":1,"command":"true","args":"run"}`,
+		`{"v":1,"ev":"start","run":"x","time":"2026-11-22T08:30:00Z","hosts":1,"command":"true","stdin":false}`,
 		`{"v":1,"ev":"exit","run":"x","host":"a","status":"ok","rc":"0","signal":null,"t":0,"bytes":{"out":0,"err":0}}`,
 	} {
 		var o map[string]any
@@ -151,7 +163,7 @@ func TestJSONLWantsEveryExit(t *testing.T) {
 // TestReplay wants a record to make the same record again, and the same views
 // as the run itself.
 func TestReplay(t *testing.T) {
-	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "many": many} {
+	for name, play := range map[string]func(render.Renderer) error{"mixed": mixed, "complete": complete, "repeated": repeated, "many": many} {
 		var record, again bytes.Buffer
 		if err := play(&render.JSONL{W: &record}); err != nil {
 			t.Fatal(err)

@@ -64,6 +64,10 @@ type object struct {
 	Hosts   int             `json:"hosts"`
 	Set     string          `json:"set"`
 	Command string          `json:"command"`
+	Args    []string        `json:"args"`
+	Dir     string          `json:"dir"`
+	Stdin   bool            `json:"stdin"`
+	Repeats string          `json:"repeats"`
 	Host    string          `json:"host"`
 	Stream  string          `json:"stream"`
 	Seq     int64           `json:"seq"`
@@ -122,7 +126,10 @@ func (p *player) play(o *object) error {
 	p.flush()
 	switch o.Ev {
 	case "start":
-		p.to.Start(Start{Run: o.Run, Hosts: o.Hosts, Set: o.Set, Command: o.Command, Time: o.Time})
+		p.to.Start(Start{
+			Run: o.Run, Hosts: o.Hosts, Set: o.Set, Command: o.Command, Time: o.Time,
+			Args: o.Args, Dir: o.Dir, Stdin: o.Stdin, Repeats: o.Repeats,
+		})
 	case "exit":
 		return p.exit(o)
 	case "end":

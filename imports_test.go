@@ -30,6 +30,7 @@ var forbidden = map[string][]string{
 	"/internal/printf":     {module, "net", crypto},
 	"/internal/render":     {module, "net", "flag", crypto},
 	"/internal/sftp":       {module, "net", crypto},
+	"/internal/runs":       {module, "net", "flag", crypto},
 	"/internal/shell":      {module, "net", crypto},
 	"/internal/spool":      {module, "net", crypto},
 	"/internal/sshagent":   {module},
@@ -41,6 +42,7 @@ var allowed = map[string][]string{
 	"":                     {"codec", "filelock", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/knownhosts": {"filelock"},
 	"/internal/render":     {"hostlist"},
+	"/internal/runs":       {"filelock", "hostlist", "render"},
 	"/internal/printf":     {"shell"},
 	"/sshtest":             {"sshtest/internal/rawssh"},
 }

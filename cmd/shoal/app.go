@@ -18,6 +18,9 @@ type app struct {
 	stdin          io.Reader // nil where there is none
 	stdout, stderr io.Writer
 
+	args   []string // the command and its words
+	origin origin   // of the run, by its command line
+
 	// reach readies clients in place of the connection flags; nil outside of
 	// the demo.
 	reach func(*shoal.Client)
@@ -38,9 +41,15 @@ func (a *app) main(ctx context.Context, args []string) (code int) {
 		}
 	}()
 	tuneGC()
+	return a.finish(a.execute(ctx, withRun(args)))
+}
+
+// execute is a command with its words.
+func (a *app) execute(ctx context.Context, args []string) error {
+	a.args = args
 	root := a.rootCommand()
-	root.SetArgs(withRun(args))
-	return a.finish(root.ExecuteContext(ctx))
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
 }
 
 // finish says what went wrong, unless that was said before, and returns the

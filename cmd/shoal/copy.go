@@ -60,6 +60,7 @@ type copyFlags struct {
 	connect connectFlags
 	pace    paceFlags
 	view    viewFlags
+	journal journalFlags
 
 	copy             shoal.Copy
 	follow, noLinks  bool
@@ -117,7 +118,7 @@ func (f *copyFlags) command(c *cobra.Command, add func(*pflag.FlagSet)) *cobra.C
 		newGroup("Copying", add),
 		newGroup("Hosts", f.target.add),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
-		newGroup("Pace and output", f.pace.add, f.view.add),
+		newGroup("Pace and output", f.pace.add, f.view.add, f.journal.add),
 	})
 	return c
 }
@@ -325,6 +326,8 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 	if f.view.format.word == "jsonl" {
 		c.renderer = render.Tee{c.console.status, &render.JSONL{W: c.console.screen.Out()}, &render.Report{Screen: c.console.screen}}
 	}
+	c.origin.stdin = slices.ContainsFunc(copies, func(c shoal.Copy) bool { return c.Reader != nil })
+	a.keep(&c.job, &f.journal)
 	return c.do(ctx, func(context.Context) error {
 		if a.reach != nil {
 			a.reach(c.client)

@@ -21,6 +21,7 @@ type job struct {
 	console  *console
 	ask      *asker
 	renderer render.Renderer
+	origin   origin // what a record says about the command line
 
 	cancel  context.CancelCauseFunc
 	cause   func() error // why the job was stopped
@@ -35,6 +36,7 @@ func newJob(a *app, view *viewFlags, pace *paceFlags, hosts []shoal.Host) job {
 	return job{
 		client:  &shoal.Client{Limit: pace.fanout.n, MaxIdle: -1, Log: newLog(c, view.verbose)},
 		hosts:   hosts,
+		origin:  a.origin,
 		pace:    pace,
 		console: c,
 		ask:     &asker{console: c, hosts: len(hosts)},
@@ -117,12 +119,12 @@ func (j *job) start(command string) {
 		names[i] = h.Name
 	}
 	j.began = time.Now()
-	j.console.show(func() {
-		j.renderer.Start(render.Start{
-			Run: ulid.Make().String(), Hosts: len(names), Set: hostlist.Fold(names),
-			Command: command, Time: j.began,
-		})
-	})
+	start := render.Start{
+		Run: ulid.Make().String(), Hosts: len(names), Set: hostlist.Fold(names),
+		Command: command, Time: j.began,
+	}
+	j.origin.tell(&start)
+	j.console.show(func() { j.renderer.Start(start) })
 }
 
 // exit shows how a host ended.

@@ -27,6 +27,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		RunE:          a.root,
 	}
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { a.takeOrigin(c) }
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -41,7 +42,8 @@ func (a *app) rootCommand() *cobra.Command {
 	})
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(), a.pingCommand(), a.keysCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(), a.pingCommand(), a.keysCommand(),
+		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(), a.demoCommand(), a.versionCommand())
 	return root
 }
 

@@ -74,6 +74,7 @@ type runFlags struct {
 	rollout rolloutFlags
 	subst   substFlags
 	output  outputFlags
+	journal journalFlags
 }
 
 // groups returns the flags as help shows them.
@@ -83,7 +84,7 @@ func (f *runFlags) groups() []flagGroup {
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs); f.connect.addAgent(fs) }),
 		newGroup("Command", f.command.add, f.subst.add),
 		newGroup("Pace", f.pace.add, f.rollout.add),
-		newGroup("Output and result", f.output.add),
+		newGroup("Output and result", f.output.add, f.journal.add),
 	}
 }
 
@@ -147,10 +148,12 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	j := newJob(a, &f.output.viewFlags, &f.pace, hosts)
 	j.console.screen.Raw = f.output.raw
 	r := newRunner(j, command, f.output.renderer(j.console.screen))
+	a.keep(&r.job, &f.journal)
 	r.largest = f.output.largest
 	r.rollout, r.check = &f.rollout, check
 	r.quiet = f.output.quiet
 	r.command.Stdin = a.commandInput(f)
+	r.origin.stdin = r.origin.stdin || r.command.Stdin != nil && f.command.script == nil
 	r.command.PTY = f.command.pty(a.stderr, a.stdout)
 	return r.run(ctx, func(ctx context.Context) error {
 		if a.reach != nil {

@@ -69,6 +69,7 @@ func (a *app) script(ctx context.Context, f *runFlags, words []string) error {
 		return err
 	}
 	f.command.script = text
+	a.origin.stdin = words[0] == "-"
 	return a.run(ctx, f, []string{line})
 }
 

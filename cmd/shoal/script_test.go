@@ -58,6 +58,7 @@ func runScripts(t *testing.T, dir string, start starter) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Values[theTest{}] = env.T().(testing.TB)
 			return nil

@@ -5,8 +5,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -173,6 +175,29 @@ func (p *program) hasNot(text string) {
 	}
 }
 
+// keepsWithout checks that the run is in the journal, and something is nowhere in
+// the files that the program made.
+func (p *program) keepsWithout(text string) {
+	p.t.Helper()
+	home, kept := strings.TrimPrefix(p.cmd.Env[0], "HOME="), 0
+	err := filepath.WalkDir(home, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		got, err := os.ReadFile(name)
+		if strings.Contains(string(got), text) {
+			p.t.Errorf("%q is in %s:\n%s", text, name, got)
+		}
+		if strings.HasSuffix(name, ".jsonl") && strings.Contains(string(got), `"ev":"end"`) {
+			kept++
+		}
+		return err
+	})
+	if err != nil || kept == 0 {
+		p.t.Errorf("got %d runs in the journal, %v", kept, err)
+	}
+}
+
 const (
 	ctrlC  = "\x03"
 	canary = "c4n4ry-pa55word"
@@ -279,6 +304,7 @@ func TestAskPassword(t *testing.T) {
 	p.expect("3 hosts: 3 ok")
 	p.exits(0)
 	p.hasNot(canary)
+	p.keepsWithout(canary)
 	if n := strings.Count(p.all(), "password: "); n > 4 {
 		t.Errorf("asked %d times for what the hosts have in common", n)
 	}
@@ -315,6 +341,7 @@ func TestAskInteractive(t *testing.T) {
 	p.expect("2 hosts: 2 ok")
 	p.exits(0)
 	p.hasNot(canary)
+	p.keepsWithout(canary)
 }
 
 // ^C at a question ends the run at once and leaves the terminal as it was.
@@ -461,6 +488,7 @@ exit 1
 	p.expect("2 hosts: 2 ok")
 	p.exits(0)
 	p.hasNot(canary)
+	p.keepsWithout(canary)
 
 	p = onTerminal(t, command(t, a, "run", "-w", hosts, "--sudo", "-K", "echo as $SUDO_AS"))
 	p.expect("Password for sudo on 2 hosts: ")
@@ -490,6 +518,7 @@ func TestAskPassphrase(t *testing.T) {
 	p.expect("2 hosts: 2 ok")
 	p.exits(0)
 	p.hasNot(canary)
+	p.keepsWithout(canary)
 }
 
 // With --transport openssh the user's ssh asks the same person: once for a
@@ -510,6 +539,7 @@ func TestAskSSH(t *testing.T) {
 	p.expect("3 hosts: 3 ok")
 	p.exits(0)
 	p.hasNot(canary)
+	p.keepsWithout(canary)
 
 	unlock := exec.Command("ssh-keygen", "-q", "-p", "-P", canary, "-N", "", "-f", ssh+"id_ed25519")
 	if out, err := unlock.CombinedOutput(); err != nil {

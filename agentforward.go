@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -33,20 +35,53 @@ func (a Auth) checkAgent() error {
 	return nil
 }
 
+// socket returns where an agent is to be found, and whether it is one at a path:
+// on Windows the user's is at a pipe, whose name is not ours to know.
+func (a Auth) socket() (path string, ok bool) {
+	id, _ := a.id.(agentID)
+	if id == "" {
+		return os.Getenv("SSH_AUTH_SOCK"), runtime.GOOS != "windows"
+	}
+	path, err := expandHome(string(id))
+	return path, err == nil
+}
+
 // agent returns the agent to forward to the host; nil for none.
-func (c *Conn) agent() (*sshagent.Client, error) {
-	if c.host.ForwardAgent.invalid() {
+func (c *Conn) agent() (*sshagent.Client, error) { return c.peer.client.forwardedAgent(c.host) }
+
+func (c *Client) forwardedAgent(h Host) (*sshagent.Client, error) {
+	if h.ForwardAgent.invalid() {
 		return nil, nil
 	}
-	socket, err := expandHome(string(c.host.ForwardAgent.id.(agentID)))
+	socket, err := expandHome(string(h.ForwardAgent.id.(agentID)))
 	if err == nil {
 		var agent *sshagent.Client
-		if agent, err = c.peer.client.agents.at(socket); err == nil {
+		if agent, err = c.agents.at(socket); err == nil {
 			return agent, nil
 		}
 	}
-	return nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindAgent, Err: err,
+	return nil, noAgent(h, err)
+}
+
+func noAgent(h Host, err error) *HostError {
+	return &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindAgent, Err: err,
 		Hint: "start ssh-agent, or forward no agent"}
+}
+
+// findAgent connects to the agent that is to be forwarded: whether it is there is
+// told before the host is connected to.
+func (c *Client) findAgent(ctx context.Context, h Host) error {
+	agent, err := c.forwardedAgent(h)
+	if err != nil || agent == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, agentBudget)
+	defer cancel()
+	conn, err := agent.Dial(ctx)
+	if err != nil {
+		return noAgent(h, err)
+	}
+	return conn.Close()
 }
 
 // forwardAgent lets the server reach the agent from now on. It is told of that

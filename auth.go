@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -419,6 +420,7 @@ func (l *login) key(i int, a Auth) ssh.AuthMethod {
 			continue
 		}
 		l.offered[blob] = true
+		l.noteCertificate(s.PublicKey(), time.Now())
 		l.last = "publickey"
 		return ssh.PublicKeys(signer)
 	}

@@ -189,6 +189,9 @@ func (c *Client) connect(ctx context.Context, h Host) (*Conn, Timings, error) {
 	if err != nil {
 		return nil, Timings{}, err
 	}
+	if err := c.findAgent(ctx, full); err != nil {
+		return nil, Timings{}, err
+	}
 	p, err := c.cache.acquire(c, full)
 	if err != nil {
 		return nil, Timings{}, &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindCancelled, Err: err}

@@ -118,6 +118,7 @@ func TestProxyCommandFailures(t *testing.T) {
 		{"x %", shoal.KindInvalid, shoal.StagePrepare, "lone %"},
 		{"  ", shoal.KindInvalid, shoal.StagePrepare, "names no program"},
 		{"echo HTTP/1.0 400 Bad", shoal.KindNotSSH, shoal.StageBanner, "HTTP/1.0 400 Bad"},
+		{"true", shoal.KindUnreachable, shoal.StageConnect, "ended without a word, with exit status 0 (attempt 3)"},
 		{"sleep 1000", shoal.KindTimeout, shoal.StageConnect, "timed out"},
 	} {
 		c := newClient(t, f)

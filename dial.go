@@ -75,6 +75,9 @@ func again(r Retry, err *HostError, attempt int) bool {
 	if r.Attempts < 0 || err.Stage == StageAuth {
 		return false
 	}
+	if errors.Is(err.Err, errProxySilent) {
+		return attempt < max(maxSilent, r.Attempts)
+	}
 	switch err.Kind {
 	case KindThrottled, KindLocalIO:
 		return attempt < max(maxBusy, r.Attempts)
@@ -149,7 +152,7 @@ func (c *Client) attempt(ctx context.Context, h Host, alone bool) (_ *link, he *
 	}
 	conn, stage, err := hs.connect(hctx, host, port)
 	if err != nil {
-		return nil, &HostError{Stage: stage, Kind: connectKind(hctx, stage, err), Err: causeOf(hctx, err)}
+		return nil, &HostError{Stage: stage, Kind: connectKind(hctx, stage, err), Err: causeOf(hctx, err), Hint: proxyHint(err)}
 	}
 	return hs.shake(hctx, conn)
 }
@@ -348,6 +351,9 @@ func (hs *handshake) hostKeyAlgorithms() []string {
 // keyAddr is the address under which the host's key is known.
 func (hs *handshake) keyAddr() string {
 	if alias := hs.host.HostKeyAlias; alias != "" {
+		if name, port, err := net.SplitHostPort(alias); err == nil && strings.HasPrefix(alias, "[") {
+			return net.JoinHostPort(name, port)
+		}
 		return net.JoinHostPort(alias, "22") // which known_hosts leaves out
 	}
 	return hs.addr
@@ -386,6 +392,9 @@ func (hs *handshake) checkKey(ctx context.Context, key ssh.PublicKey) error {
 	}
 	hs.budget.pause() // a person may be asked
 	err := hs.host.HostKeys.Check(ctx, hs.keyAddr(), key)
+	if k, ok := hs.host.HostKeys.(*KnownHosts); ok && k.CheckIP && err == nil {
+		err = hs.checkIP(k, key)
+	}
 	hs.budget.resume()
 	if errors.Is(err, errNoSecrets) {
 		hs.login.noSecrets = true
@@ -398,6 +407,23 @@ func (hs *handshake) checkKey(ctx context.Context, key ssh.PublicKey) error {
 	hs.key = key
 	hs.keyWrites.Store(hs.wire.writes.Load() + 1)
 	return nil
+}
+
+// checkIP is [KnownHosts.CheckIP], for a host that has a name and was connected
+// to by itself.
+func (hs *handshake) checkIP(k *KnownHosts, key ssh.PublicKey) error {
+	remote, ok := hs.wire.RemoteAddr().(*net.TCPAddr)
+	if !ok || len(hs.host.Via) > 0 || hs.host.HostKeyAlias != "" || hs.client.Dial != nil {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(hs.addr)
+	if err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	return k.checkIP(net.JoinHostPort(remote.AddrPort().Addr().Unmap().String(), port), key)
 }
 
 // stage is how far a failed handshake came. After the host key was accepted

@@ -42,9 +42,9 @@ type Host struct {
 	// HostKeys decides whether the server's key is the host's; nil means
 	// the user's and the system's known_hosts files, strictly.
 	HostKeys HostKeys
-	// HostKeyAlias is looked up in known_hosts instead of the address, without
-	// a port, for hosts that share an address or change it; empty means the
-	// address.
+	// HostKeyAlias is looked up in known_hosts instead of the address, for hosts
+	// that share an address or change it. It stands for the port too, unless it
+	// is written as "[name]:port". Empty means the address.
 	HostKeyAlias string
 	// Algorithms are offered instead of the default ones.
 	Algorithms Algorithms
@@ -76,6 +76,9 @@ type Host struct {
 	// none. A server may ignore it (AllowAgentForwarding in sshd_config(5)), and
 	// keys that are bound to destinations do not work.
 	ForwardAgent Auth
+	// PTY is the terminal of commands on the host that ask for none, see
+	// [Command.PTY]; nil means none.
+	PTY *PTY
 	// Timeout bounds one attempt to connect and log in. 0 means 10 s to
 	// resolve and connect, 15 s for the key exchange and 30 s to log in;
 	// negative means no bound. Time in which a person answers an [Ask] does
@@ -268,6 +271,9 @@ func (h Host) or(d Host) Host {
 	}
 	if h.ProxyCommand == "" {
 		h.ProxyCommand = d.ProxyCommand
+	}
+	if h.PTY == nil {
+		h.PTY = d.PTY
 	}
 	if h.Timeout == 0 {
 		h.Timeout = d.Timeout

@@ -63,11 +63,26 @@ type KnownHosts struct {
 	Ask func(context.Context, HostKeyQuestion) (bool, error)
 	// Hash stores the names of learned hosts hashed.
 	Hash bool
+	// CheckIP looks the key of a host that has a name up under its IP address
+	// too, as CheckHostIP in ssh_config(5): one that is known with another key is
+	// refused, one that is not known is learned where Mode learns. It has no
+	// effect with a jump host, a ProxyCommand, [Client.Dial] or HostKeyAlias.
+	CheckIP bool
+	// Revoked is a file of public keys, one a line, which no host may have and
+	// no authority of its certificate, whatever the Mode (RevokedHostKeys in
+	// ssh_config(5)). Where it cannot be read every host is refused; OpenSSH's
+	// binary key revocation lists are not supported, and so are refused too.
+	Revoked string
+	// CAAlgorithms are the signature algorithms with which authorities may have
+	// signed host certificates (CASignatureAlgorithms in ssh_config(5)). Nil
+	// means all but those with SHA-1 and DSA, which are never accepted.
+	CAAlgorithms []string
 
-	open   sync.Once
-	db     *knownhosts.DB
-	err    error
-	asking sync.Mutex
+	open    sync.Once
+	db      *knownhosts.DB
+	revoked map[string]bool // of Revoked, by their wire form
+	err     error
+	asking  sync.Mutex
 
 	mu      sync.Mutex
 	unsaved []error
@@ -90,7 +105,10 @@ func (k *KnownHosts) load() (*knownhosts.DB, error) {
 			k.db, k.err = knownhosts.Open(files...)
 		}
 		if k.err == nil {
-			k.db.Hash, k.db.Comment = k.Hash, "learned by shoal"
+			k.db.Hash, k.db.Comment, k.db.CAAlgorithms = k.Hash, "learned by shoal", k.CAAlgorithms
+		}
+		if k.err == nil && k.Revoked != "" {
+			k.revoked, k.err = readRevoked(k.Revoked)
 		}
 	})
 	return k.db, k.err
@@ -126,6 +144,9 @@ func (k *KnownHosts) Check(ctx context.Context, addr string, key ssh.PublicKey) 
 	if err != nil {
 		return err
 	}
+	if err := k.checkRevoked(addr, key); err != nil {
+		return err
+	}
 	err = db.Check(addr, key)
 	if err == nil {
 		return nil
@@ -144,6 +165,22 @@ func (k *KnownHosts) Check(ctx context.Context, addr string, key ssh.PublicKey) 
 		return k.ask(ctx, db, addr, key, unknown)
 	}
 	return k.learn(db, addr, key)
+}
+
+// checkIP checks the key, which is the host's, under the host's IP address.
+func (k *KnownHosts) checkIP(addr string, key ssh.PublicKey) error {
+	err := k.db.Check(addr, key)
+	_, unknown := errors.AsType[*knownhosts.UnknownError](err)
+	_, certified := key.(*ssh.Certificate)
+	switch {
+	case err == nil, k.Mode == IgnoreHostKeys:
+		return nil
+	case !unknown:
+		return fmt.Errorf("CheckHostIP: %w", err)
+	case certified || k.Mode == StrictHostKeys:
+		return nil
+	}
+	return k.learn(k.db, addr, key)
 }
 
 func (k *KnownHosts) ask(ctx context.Context, db *knownhosts.DB, addr string, key ssh.PublicKey, unknown error) error {
@@ -261,6 +298,12 @@ func expandHome(path string) (string, error) {
 func hostKeyKind(err error) Kind {
 	if _, ok := errors.AsType[*knownhosts.RevokedError](err); ok {
 		return KindHostKeyRevoked
+	}
+	if _, ok := errors.AsType[*revokedError](err); ok {
+		return KindHostKeyRevoked
+	}
+	if _, ok := errors.AsType[*revocationListError](err); ok {
+		return KindInvalid
 	}
 	if _, ok := errors.AsType[*knownhosts.ChangedError](err); ok {
 		return KindHostKeyChanged

@@ -247,6 +247,9 @@ func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, 
 	if err != nil {
 		return nil, err
 	}
+	if cmd.PTY == nil && !cmd.login {
+		cmd.PTY = c.host.PTY
+	}
 	p := newProc(c, cmd, built, life)
 	if p.session, err = c.peer.session(ctx); err != nil {
 		err.(*HostError).Host = c.host.Name

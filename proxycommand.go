@@ -189,11 +189,41 @@ func connectCommand(ctx context.Context, h Host) (net.Conn, error) {
 	if !stop() {
 		err = context.Cause(ctx)
 	}
+	if err == io.EOF && conn.hasEnded() {
+		err = errProxySilent
+	}
 	if err != nil && err != io.EOF { // a mere end is the server's doing
 		conn.Close()
 		return nil, err
 	}
 	return &readAhead{conn, r}, nil
+}
+
+// errProxySilent is a ProxyCommand that ended well and said nothing, neither for
+// the server nor for itself.
+var errProxySilent = errors.New("ProxyCommand ended without a word, with exit status 0")
+
+// maxSilent is how often such a one is run: it may have been the server behind it
+// that was busy.
+const maxSilent = 3
+
+const silentHint = "run the ProxyCommand by hand: the server's line \"SSH-2.0-…\" has to come; if it does, the server turns connections away: lower -f"
+
+func proxyHint(err error) string {
+	if errors.Is(err, errProxySilent) {
+		return silentHint
+	}
+	return ""
+}
+
+// hasEnded reports whether the program has ended by itself.
+func (c *commandConn) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // commandConn is a network connection over the standard input and output of a

@@ -23,17 +23,13 @@ import (
 // else its Name, is looked up. Fields of the Host that are set stand above the
 // configuration, as arguments of ssh do.
 //
-// Taken over are HostName, Port, User, AddressFamily, BindAddress, IdentityFile,
-// IdentitiesOnly, IdentityAgent, PreferredAuthentications, PubkeyAuthentication,
-// PasswordAuthentication, KbdInteractiveAuthentication, GSSAPIAuthentication,
-// GSSAPIDelegateCredentials, GSSAPIClientIdentity, GSSAPIServerIdentity,
-// UserKnownHostsFile, GlobalKnownHostsFile, StrictHostKeyChecking, HashKnownHosts, HostKeyAlias,
-// KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms,
-// ConnectTimeout, ConnectionAttempts, ServerAliveInterval,
-// ServerAliveCountMax, ProxyJump, SendEnv,
-// SetEnv and, with AllowCommands, ProxyCommand. ControlMaster, ControlPath and
-// ControlPersist are passed over: a [Client] keeps its own connections, and
-// package openssh joins those of ssh.
+// docs/ssh-config.md lists what becomes of each keyword. In short: what says how
+// to reach a host, to check its key and to log in is honoured; ForwardAgent only
+// from a Host block that names the host without a wildcard, ProxyCommand and Match
+// exec only with AllowCommands. What Shoal cannot do is passed over with a
+// warning, and what is about interactive sessions, as forwardings and
+// ControlMaster, without one: a [Client] keeps its own connections, and package
+// openssh joins those of ssh.
 //
 // The zero value reads the user's and the system's files, once, at first use.
 // Safe for concurrent use; must not be changed or copied after first use.
@@ -61,6 +57,10 @@ type SSHConfig struct {
 	// once for hosts with the same settings. Nil means that it is warned about
 	// and passed over.
 	GSSAPI func(GSSAPISettings) Auth
+	// PTY makes the terminal of hosts with RequestTTY force or, with force
+	// false, yes, which ssh gives one only where its own input is a terminal. Nil
+	// makes one with all defaults for force and none for yes.
+	PTY func(force bool) *PTY
 	// Warn is told once of each thing in the configuration that is passed
 	// over; it must be safe for concurrent use. Nil tells nobody.
 	Warn func(error)
@@ -174,6 +174,9 @@ func (s *SSHConfig) Complete(h Host) (Host, error) {
 }
 
 func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, alias string, port int) error {
+	if text, ok := c.Get("RefuseConnection"); ok {
+		return fmt.Errorf("RefuseConnection: %s", text)
+	}
 	h.Addr, h.Port = c.HostName(), port
 	if n, ok := c.Int("Port"); ok {
 		h.Port = n
@@ -222,10 +225,114 @@ func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, alias string, port int)
 		}
 		h.Auth = s.withGSSAPI(auth, c)
 	}
-	for _, keyword := range []string{"Compression", "HostbasedAuthentication", "ForwardAgent", "CertificateFile", "BindInterface", "KnownHostsCommand", "PKCS11Provider"} {
-		if v, ok := c.Get(keyword); ok && v != "no" && v != "none" {
-			s.warn(fmt.Errorf("ssh_config: %s is not supported, and passed over", keyword))
+	if err := s.forwardAgent(h, c); err != nil {
+		return err
+	}
+	if h.PTY == nil {
+		h.PTY = s.terminal(c)
+	}
+	for _, p := range passedOver() {
+		if v, ok := c.Get(p.keyword); ok && !slices.Contains(strings.Split(p.harmless, "|"), strings.ToLower(v)) {
+			s.warn(fmt.Errorf("ssh_config: %s is passed over%s", p.keyword, p.advice))
 		}
+	}
+	return nil
+}
+
+// passed is a keyword that is not honoured, and whose absence may be missed.
+type passed struct {
+	keyword  string
+	harmless string // values with | between, in lower case, that ask for nothing or for what is done anyway
+	advice   string
+}
+
+func passedOver() []passed {
+	const (
+		openssh = ": Shoal cannot do it itself; --transport openssh, package openssh, leaves it to ssh"
+		agent   = ": Shoal uses such keys through an agent; "
+	)
+	return []passed{
+		{"BindInterface", "", "; use BindAddress, or --transport openssh"},
+		{"Compression", "no", openssh},
+		{"GSSAPIKeyExchange", "no", openssh},
+		{"GSSAPITrustDns", "no", openssh},
+		{"HostbasedAuthentication", "no", openssh},
+		{"IPQoS", "", openssh},
+		{"KbdInteractiveDevices", "", openssh},
+		{"KnownHostsCommand", "none", openssh},
+		{"NoHostAuthenticationForLocalhost", "no", ": the host key of localhost is checked like any other"},
+		{"NumberOfPasswordPrompts", "3", ": what is asked is asked three times at most"},
+		{"PKCS11Provider", "none", agent + "load them with: ssh-add -s PROVIDER; or use --transport openssh"},
+		{"PermitLocalCommand", "no", ": LocalCommand is not run, as it is not for scp"},
+		{"RekeyLimit", "default|default none", openssh},
+		{"RemoteCommand", "none", ": the command that is given is run, as with ssh -o RemoteCommand=none"},
+		{"RequiredRSASize", "1024|2048", ": RSA keys have 2048 bits at least"},
+		{"SecurityKeyProvider", "internal|none", agent + "load them with: ssh-add KEYFILE; or use --transport openssh"},
+		{"SessionType", "default", ": commands and copies choose their own"},
+		{"StdinNull", "no", ": leave standard input away, as with shoal run -n"},
+		{"Tunnel", "no", openssh},
+		{"UpdateHostKeys", "no", "; shoal keys learns new host keys"},
+		{"VerifyHostKeyDNS", "no", ": host keys are looked up in known_hosts alone"},
+		{"VersionAddendum", "none", openssh},
+	}
+}
+
+// forwardAgent takes ForwardAgent over, for hosts that are named one by one.
+func (s *SSHConfig) forwardAgent(h *Host, c *sshconfig.Settings) error {
+	v, ok := c.Get("ForwardAgent")
+	if !ok || v == "no" || !h.ForwardAgent.invalid() {
+		return nil
+	}
+	if !c.Named("ForwardAgent") {
+		s.warn(errors.New("ssh_config: ForwardAgent is passed over where it is not in a Host block that names the host without a wildcard: whoever controls the host can use the agent's keys"))
+		return nil
+	}
+	if v == "yes" {
+		agent, err := identityAgent(c)
+		if err != nil || agent.invalid() {
+			return err
+		}
+		if socket, ok := agent.socket(); ok && (socket == "" || !exists(socket)) {
+			s.warn(errors.New("ssh_config: ForwardAgent is passed over: there is no SSH agent to forward; start one with: eval $(ssh-agent); ssh-add"))
+			return nil
+		}
+		h.ForwardAgent = agent
+		return nil
+	}
+	socket, err := agentPath(c, v)
+	if err != nil {
+		return fmt.Errorf("ForwardAgent: %w", err)
+	}
+	h.ForwardAgent = AgentSocket(socket)
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// agentPath is the socket that ssh_config names, also as $VARIABLE.
+func agentPath(c *sshconfig.Settings, v string) (string, error) {
+	if name, ok := strings.CutPrefix(v, "$"); ok && !strings.HasPrefix(v, "${") {
+		socket := os.Getenv(name)
+		if socket == "" {
+			return "", fmt.Errorf("the variable %q is not set", name)
+		}
+		return socket, nil
+	}
+	return c.Expand(v)
+}
+
+// terminal is RequestTTY for commands.
+func (s *SSHConfig) terminal(c *sshconfig.Settings) *PTY {
+	switch v, _ := c.Get("RequestTTY"); {
+	case v != "force" && v != "yes":
+		return nil
+	case s.PTY != nil:
+		return s.PTY(v == "force")
+	case v == "force":
+		return &PTY{}
 	}
 	return nil
 }
@@ -366,14 +473,23 @@ func (s *SSHConfig) hostKeys(c *sshconfig.Settings) (*KnownHosts, error) {
 		files = append(files, list...)
 	}
 	mode, _ := c.Get("StrictHostKeyChecking")
+	if batch, _ := c.Bool("BatchMode"); batch && (mode == "" || mode == "ask") {
+		mode = "yes"
+	}
 	hash, _ := c.Bool("HashKnownHosts")
-	id := fmt.Sprintf("%q %s %v", files, mode, hash)
+	ip, _ := c.Bool("CheckHostIP")
+	revoked, err := c.Files("RevokedHostKeys")
+	if err != nil {
+		return nil, err
+	}
+	authorities := c.Algorithms("CASignatureAlgorithms", caAlgorithms())
+	id := fmt.Sprintf("%q %s %v %v %q %q", files, mode, hash, ip, revoked, authorities)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if k := s.known[id]; k != nil {
 		return k, nil
 	}
-	k := &KnownHosts{Files: files, Hash: hash}
+	k := &KnownHosts{Files: files, Hash: hash, CheckIP: ip, Revoked: strings.Join(revoked, " "), CAAlgorithms: authorities}
 	switch mode {
 	case "accept-new":
 		k.Mode = AcceptNewHostKeys
@@ -382,6 +498,11 @@ func (s *SSHConfig) hostKeys(c *sshconfig.Settings) (*KnownHosts, error) {
 	case "ask":
 		k.Mode = AskHostKeys
 	}
+	if k.Revoked != "" { // before anything is sent
+		if _, err := readRevoked(k.Revoked); err != nil {
+			return nil, err
+		}
+	}
 	if s.HostKeys != nil {
 		s.HostKeys(k, mode)
 	}
@@ -389,13 +510,23 @@ func (s *SSHConfig) hostKeys(c *sshconfig.Settings) (*KnownHosts, error) {
 	return k, nil
 }
 
+// caAlgorithms are those of CASignatureAlgorithms that + and - change.
+func caAlgorithms() []string {
+	return []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+		ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+}
+
 // configuredAuth are the identities that the configuration names; nil where it
 // names none.
 func configuredAuth(c *sshconfig.Settings) ([]Auth, error) {
 	only, saidOnly := c.Bool("IdentitiesOnly")
-	socket, saidAgent := c.Get("IdentityAgent")
+	_, saidAgent := c.Get("IdentityAgent")
 	listed := c.List("IdentityFile") != nil
-	if !listed && !saidAgent && (!saidOnly || !only) {
+	certificates, err := c.Files("CertificateFile")
+	if err != nil {
+		return nil, err
+	}
+	if !listed && !saidAgent && (!saidOnly || !only) && certificates == nil {
 		return nil, nil
 	}
 	files, err := c.Files("IdentityFile")
@@ -405,16 +536,29 @@ func configuredAuth(c *sshconfig.Settings) ([]Auth, error) {
 	if !listed {
 		files = defaultIdentities()
 	}
-	agent := Agent()
-	switch socket {
-	case "", "SSH_AUTH_SOCK":
-	case "none":
-		agent = Auth{}
-	default:
-		if socket, err = c.Expand(socket); err != nil {
-			return nil, fmt.Errorf("IdentityAgent: %w", err)
-		}
-		agent = AgentSocket(socket)
+	agent, err := identityAgent(c)
+	if err != nil {
+		return nil, err
 	}
-	return []Auth{Identities(agent, only, files...)}, nil
+	auth := Identities(agent, only, files...)
+	if certificates != nil {
+		auth = Certificates(auth, certificates...)
+	}
+	return []Auth{auth}, nil
+}
+
+// identityAgent is the agent of IdentityAgent; the zero Auth for none.
+func identityAgent(c *sshconfig.Settings) (Auth, error) {
+	switch socket, _ := c.Get("IdentityAgent"); socket {
+	case "", "SSH_AUTH_SOCK":
+		return Agent(), nil
+	case "none":
+		return Auth{}, nil
+	default:
+		path, err := agentPath(c, socket)
+		if err != nil {
+			return Auth{}, fmt.Errorf("IdentityAgent: %w", err)
+		}
+		return AgentSocket(path), nil
+	}
 }

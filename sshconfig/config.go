@@ -243,7 +243,7 @@ type Target struct {
 
 // Resolve returns the settings of a host.
 func (c *Config) Resolve(t Target) (*Settings, error) {
-	s := &Settings{config: c, alias: t.Host, values: map[string][]string{}}
+	s := &Settings{config: c, alias: t.Host, values: map[string][]string{}, named: map[string]bool{}}
 	if t.User != "" {
 		s.values["user"] = []string{t.User}
 	}
@@ -271,11 +271,14 @@ type Settings struct {
 	config *Config
 	alias  string
 	values map[string][]string
+	naming bool            // the block at hand names the host
+	named  map[string]bool // keywords that were set in such a block
 }
 
 func (s *Settings) pass(final bool) error {
 	for _, src := range s.config.sources {
 		active := true
+		s.naming = false
 		if err := s.apply(src.body, &active, false, final); err != nil {
 			return err
 		}
@@ -292,7 +295,9 @@ func (s *Settings) apply(body []*directive, active *bool, never, final bool) err
 				name = s.HostName()
 			}
 			*active = !never && matchHost(d.args, name)
+			s.naming = slices.Contains(d.args, name)
 		case "match":
+			s.naming = false
 			if *active = false; never {
 				break
 			}
@@ -302,14 +307,15 @@ func (s *Settings) apply(body []*directive, active *bool, never, final bool) err
 			}
 			*active = ok
 		case "include":
-			was := *active
+			was, naming := *active, s.naming
 			for _, file := range d.body {
 				inner := was
+				s.naming = naming
 				if err := s.apply(file.body, &inner, never || !was, final); err != nil {
 					return err
 				}
 			}
-			*active = was
+			*active, s.naming = was, naming
 		default:
 			if *active {
 				s.set(d)
@@ -338,7 +344,7 @@ func (s *Settings) set(d *directive) {
 		return
 	}
 	if !has {
-		s.values[d.name] = d.args
+		s.values[d.name], s.named[d.name] = d.args, s.naming
 		if d.name == "setenv" {
 			s.values[d.name] = firstOfName(d.args)
 		}
@@ -446,6 +452,10 @@ func (s *Settings) Bool(keyword string) (value, ok bool) {
 	return v == "yes", ok
 }
 
+// Named reports whether the value of a keyword comes from a Host block that names
+// the host itself, without a wildcard.
+func (s *Settings) Named(keyword string) bool { return s.named[alias(strings.ToLower(keyword))] }
+
 // Int returns a number, and whether it was set.
 func (s *Settings) Int(keyword string) (n int, ok bool) {
 	v, ok := s.Get(keyword)
@@ -469,8 +479,17 @@ func (s *Settings) HostName() string {
 	return strings.NewReplacer("%%", "%", "%h", s.alias).Replace(v)
 }
 
-// settleHost gives HostName its value, in lower case as ssh does.
-func (s *Settings) settleHost() { s.values["hostname"] = []string{strings.ToLower(s.HostName())} }
+// settleHost gives HostName its value: in lower case as ssh does, but for the
+// zone of an IPv6 address, which is the name of an interface.
+func (s *Settings) settleHost() {
+	name := s.HostName()
+	if ip, err := netip.ParseAddr(name); err == nil {
+		name = ip.String()
+	} else {
+		name = strings.ToLower(name)
+	}
+	s.values["hostname"] = []string{name}
+}
 
 // User returns the user to log in as: the user's own name where none was set.
 func (s *Settings) User() string {

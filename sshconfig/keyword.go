@@ -1,6 +1,7 @@
 package sshconfig
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,16 +13,17 @@ import (
 type kind int
 
 const (
-	word    kind = iota // one value, the first that is found
-	line                // the rest of the line, as it stands
-	flag                // yes or no
-	number              // from 0
-	port                // from 1 to 65535
-	span                // a time such as 1h30m
-	words               // several values of one line, the first that is found
-	list                // values of all lines add up
-	choice              // one of a few words
-	ignored             // known, and nothing to us
+	word       kind = iota // one value, the first that is found
+	line                   // the rest of the line, as it stands
+	flag                   // yes or no
+	flagOrWord             // the same, or one value
+	number                 // from 0
+	port                   // from 1 to 65535
+	span                   // a time such as 1h30m
+	words                  // several values of one line, the first that is found
+	list                   // values of all lines add up
+	choice                 // one of a few words
+	ignored                // known, and nothing to us
 )
 
 type keyword struct {
@@ -42,7 +44,7 @@ func keywords() map[string]keyword {
 		"connecttimeout":          {kind: span},
 		"controlmaster":           {choice, []string{"yes", "no", "ask", "auto", "autoask"}},
 		"dynamicforward":          {kind: list},
-		"forwardagent":            {kind: word},
+		"forwardagent":            {kind: flagOrWord},
 		"globalknownhostsfile":    {kind: words},
 		"identityfile":            {kind: list},
 		"localforward":            {kind: list},
@@ -51,6 +53,7 @@ func keywords() map[string]keyword {
 		"localcommand":            {kind: line},
 		"remotecommand":           {kind: line},
 		"knownhostscommand":       {kind: line},
+		"versionaddendum":         {kind: line},
 		"proxyjump":               {kind: word},
 		"remoteforward":           {kind: list},
 		"requesttty":              {choice, []string{"yes", "no", "force", "auto"}},
@@ -67,14 +70,14 @@ func keywords() map[string]keyword {
 	for _, name := range []string{
 		"bindaddress", "bindinterface", "ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms",
 		"casignaturealgorithms", "hostbasedacceptedalgorithms", "hostkeyalias", "hostname", "identityagent",
-		"preferredauthentications", "user", "tag", "controlpath", "controlpersist", "escapechar", "fingerprinthash", "ipqos",
-		"kbdinteractivedevices", "loglevel", "logverbose", "pkcs11provider", "rekeylimit", "revokedhostkeys", "securitykeyprovider",
+		"preferredauthentications", "user", "tag", "controlpath", "controlpersist", "escapechar", "fingerprinthash",
+		"kbdinteractivedevices", "loglevel", "pkcs11provider", "refuseconnection", "revokedhostkeys", "securitykeyprovider",
 		"sessiontype", "streamlocalbindmask", "syslogfacility", "tunnel", "tunneldevice", "xauthlocation",
-		"forwardx11timeout", "obscurekeystroketiming", "channeltimeout", "gssapiclientidentity", "gssapiserveridentity", "gssapikexalgorithms",
+		"forwardx11timeout", "obscurekeystroketiming", "gssapiclientidentity", "gssapiserveridentity", "gssapikexalgorithms",
 	} {
 		known[name] = keyword{kind: word}
 	}
-	for _, name := range []string{"canonicaldomains", "canonicalizepermittedcnames", "permitremoteopen"} {
+	for _, name := range []string{"canonicaldomains", "canonicalizepermittedcnames", "channeltimeout", "ipqos", "logverbose", "permitremoteopen", "rekeylimit"} {
 		known[name] = keyword{kind: words}
 	}
 	known["canonicalizemaxdots"] = keyword{kind: number}
@@ -84,7 +87,7 @@ func keywords() map[string]keyword {
 		"gssapikeyexchange", "gssapirenewalforcesrekey", "gssapitrustdns",
 		"hashknownhosts", "hostbasedauthentication", "identitiesonly", "kbdinteractiveauthentication", "nohostauthenticationforlocalhost",
 		"passwordauthentication", "permitlocalcommand", "proxyusefdpass", "stdinnull", "streamlocalbindunlink", "tcpkeepalive",
-		"verifyhostkeydns", "visualhostkey", "enableescapecommandline",
+		"verifyhostkeydns", "visualhostkey", "enableescapecommandline", "warnweakcrypto",
 	} {
 		known[name] = keyword{kind: flag}
 	}
@@ -96,7 +99,7 @@ func keywords() map[string]keyword {
 		known[name] = keyword{choice, more}
 	}
 	for _, name := range []string{
-		"cipher", "protocol", "rhostsrsaauthentication", "rsaauthentication", "usersh", "usersh", "fallbacktorsh", "globalknownhostsfile2",
+		"cipher", "protocol", "rhostsrsaauthentication", "rsaauthentication", "usersh", "fallbacktorsh", "globalknownhostsfile2",
 		"userknownhostsfile2", "afstokenpassing", "kerberosauthentication", "kerberostgtpassing", "rhostsauthentication",
 		"compressionlevel", "smartcarddevice", "useroaming", "useprivilegedport", "usekeychain", "ignoreunknown",
 	} {
@@ -145,6 +148,8 @@ func (k keyword) read(args []string, rest string) ([]string, error) {
 		if v = boolean(v); v == "" {
 			return nil, fmt.Errorf("%q is not yes or no", args[0])
 		}
+	case flagOrWord:
+		v = cmp.Or(boolean(v), v)
 	case choice:
 		v = strings.ToLower(v)
 		if b := boolean(v); b != "" && slices.Contains(k.words, b) {

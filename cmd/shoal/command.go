@@ -21,6 +21,7 @@ type commandFlags struct {
 	dir       string
 	env       []string
 	tty       bool
+	ttySaid   bool // by the flag, either way
 	noStdin   bool
 	encoding  string
 	timeLimit durationFlag
@@ -35,7 +36,7 @@ func (f *commandFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.shell, "shell", "", "run it by `SHELL`, as in \"bash -c\", and not by the login shell")
 	fs.StringVar(&f.dir, "dir", "", "run it in `DIR`")
 	fs.StringArrayVar(&f.env, "env", nil, "set a variable: `NAME=VALUE`; other users of the host can see it")
-	fs.BoolVarP(&f.tty, "tty", "T", false, "run it on a terminal; stderr comes with stdout then")
+	fs.BoolVarP(&f.tty, "tty", "T", false, "run it on a terminal; stderr comes with stdout then (default RequestTTY of ssh_config)")
 	fs.BoolVarP(&f.noStdin, "no-stdin", "n", false, "give it no input; without, each host gets what is piped in, to its end")
 	fs.StringVar(&f.encoding, "encoding", "", "the `NAME` of the hosts' encoding, as in latin1 (default UTF-8)")
 	fs.VarP(&f.timeLimit, "timeout", "u", "end the command where it takes longer than `DUR`")
@@ -83,6 +84,10 @@ func (f *commandFlags) pty(outputs ...io.Writer) *shoal.PTY {
 	if !f.tty {
 		return nil
 	}
+	return newPTY(outputs...)
+}
+
+func newPTY(outputs ...io.Writer) *shoal.PTY {
 	p := &shoal.PTY{Term: os.Getenv("TERM")}
 	for _, w := range outputs {
 		if cols, rows, ok := terminalSize(w); ok {
@@ -91,6 +96,17 @@ func (f *commandFlags) pty(outputs ...io.Writer) *shoal.PTY {
 		}
 	}
 	return p
+}
+
+// configuredPTY is the terminal that RequestTTY of ssh_config wants, where -T
+// does not say: with yes only where we have one ourselves.
+func (f *commandFlags) configuredPTY(stdin io.Reader, outputs ...io.Writer) func(force bool) *shoal.PTY {
+	return func(force bool) *shoal.PTY {
+		if f.ttySaid || !force && !isTerminal(stdin) {
+			return nil
+		}
+		return newPTY(outputs...)
+	}
 }
 
 // input returns what to give to the commands: standard input where it is a

@@ -34,6 +34,8 @@ type connectFlags struct {
 	via     []shoal.Host
 	config  shoal.SSHConfig
 	forward bool // -A
+
+	noteKeys func(error) // is told what is wrong in known_hosts; may be nil
 }
 
 func (f *connectFlags) add(fs *pflag.FlagSet) {
@@ -214,9 +216,9 @@ func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error)
 func (f *connectFlags) hostKeys(ask *asker, k *shoal.KnownHosts, strict string) {
 	k.Ask = ask.hostKey
 	k.Hash = k.Hash || f.hash
-	if f.config.Warn != nil {
+	if f.noteKeys != nil {
 		for _, w := range k.Warnings() {
-			f.config.Warn(w)
+			f.noteKeys(w)
 		}
 	}
 	switch f.hostKey.word {

@@ -84,12 +84,10 @@ func (j *job) connects(f *connectFlags, verbose bool) error {
 		return nil
 	}
 	j.client.Complete = f.complete(j.ask)
-	warn := func(err error) {
-		if verbose {
-			j.console.say(err.Error())
-		}
+	if verbose {
+		f.noteKeys = func(err error) { j.console.say(err.Error()) }
 	}
-	return f.load(warn)
+	return f.load(func(err error) { j.console.say("warning: " + err.Error()) })
 }
 
 // noteBegins has the status line told of every host that is begun with.

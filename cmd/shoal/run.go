@@ -98,7 +98,10 @@ func (a *app) runCommand() *cobra.Command {
 		Long:                  runHelp,
 		Example:               runExample,
 		DisableFlagsInUseLine: true,
-		RunE:                  func(c *cobra.Command, words []string) error { return a.run(c.Context(), &f, words) },
+		RunE: func(c *cobra.Command, words []string) error {
+			f.command.ttySaid = c.Flags().Changed("tty")
+			return a.run(c.Context(), &f, words)
+		},
 	}
 	addGroups(c, groups)
 	c.Flags().SetInterspersed(false) // what comes after the command is the command's
@@ -155,6 +158,7 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	r.command.Stdin = a.commandInput(f)
 	r.origin.stdin = r.origin.stdin || r.command.Stdin != nil && f.command.script == nil
 	r.command.PTY = f.command.pty(a.stderr, a.stdout)
+	f.connect.config.PTY = f.command.configuredPTY(a.stdin, a.stderr, a.stdout)
 	return r.run(ctx, func(ctx context.Context) error {
 		if a.reach != nil {
 			a.reach(r.client)

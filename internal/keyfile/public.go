@@ -44,17 +44,20 @@ func PublicKey(path string) (ssh.PublicKey, error) {
 // Certificate reads the certificate of the key in path from path-cert.pub. That
 // it belongs to the key and is still valid is not checked. A missing file is
 // [fs.ErrNotExist].
-func Certificate(path string) (*ssh.Certificate, error) {
-	key, err := readPublic(path + certSuffix)
+func Certificate(path string) (*ssh.Certificate, error) { return CertificateIn(path + certSuffix) }
+
+// CertificateIn is [Certificate] for the file of the certificate itself.
+func CertificateIn(path string) (*ssh.Certificate, error) {
+	key, err := readPublic(path)
 	if err != nil {
 		return nil, err
 	}
 	cert, ok := key.(*ssh.Certificate)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("certificate %q: it is a plain public key", path+certSuffix)
+		return nil, fmt.Errorf("certificate %q: it is a plain public key", path)
 	case cert.CertType != ssh.UserCert:
-		return nil, fmt.Errorf("certificate %q: it is not for users but for hosts", path+certSuffix)
+		return nil, fmt.Errorf("certificate %q: it is not for users but for hosts", path)
 	}
 	return cert, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -112,6 +113,9 @@ func (c *checking) valid(cert *ssh.Certificate) error {
 	//lint:ignore SA1019 named to be refused
 	if f := cert.Signature.Format; f == ssh.KeyAlgoRSA || f == ssh.InsecureKeyAlgoDSA {
 		return fmt.Errorf("signed with %s, which is too weak", f)
+	}
+	if c.CAAlgorithms != nil && !slices.Contains(c.CAAlgorithms, cert.Signature.Format) {
+		return fmt.Errorf("signed with %.60q, which CASignatureAlgorithms does not allow", cert.Signature.Format)
 	}
 	if _, ok := cert.SignatureKey.(*ssh.Certificate); ok {
 		return errors.New("signed by a certificate")

@@ -31,6 +31,9 @@ type DB struct {
 	// Comment is written behind each key that Learn adds, followed by the
 	// time; empty means no comment at all.
 	Comment string
+	// CAAlgorithms are the signature algorithms that certificates may be
+	// signed with; nil means all that are not too weak.
+	CAAlgorithms []string
 
 	learning sync.Mutex   // held by Learn, taken before mu
 	hurry    bool         // do not wait for the lock again; guarded by learning

@@ -559,6 +559,26 @@ func (l *login) refused(i int, err error) {
 	}
 }
 
+// problems are errors in one line, which [errors.Join] does not make.
+type problems []error
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
+func (p problems) Error() string {
+	texts := make([]string, len(p))
+	for i, err := range p {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (p problems) Unwrap() []error { return p }
+
 // authError is the end of all ways to log in.
 type authError struct {
 	kind Kind

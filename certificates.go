@@ -27,14 +27,17 @@ func Certificates(keys Auth, files ...string) Auth {
 		keys  any
 		files string
 	}
-	return Auth{kind: authKeys, name: keys.name + " with certificates " + orNone(files),
+	return Auth{kind: authKeys, name: keys.name + " with certificates",
 		id:   certified{keys.id, strings.Join(files, "\x00")},
 		load: func(l *login) ([]heldKey, error) { return certificates(l, keys, files) }}
 }
 
 func certificates(l *login, keys Auth, files []string) ([]heldKey, error) {
 	held, err := l.client.keys.load(l.ctx, keys, func() ([]heldKey, error) { return keys.load(l) })
-	errs := []error{err}
+	var errs problems
+	if err != nil {
+		errs = append(errs, err)
+	}
 	var certified []heldKey
 	for _, file := range files {
 		path, err := expandHome(file)
@@ -60,7 +63,7 @@ func certificates(l *login, keys Auth, files []string) ([]heldKey, error) {
 		}
 		certified = append(certified, heldKey{signer, held[i].asker})
 	}
-	return append(certified, held...), errors.Join(errs...)
+	return append(certified, held...), errs.err()
 }
 
 // noteCertificate says what is wrong with a certificate that is offered, for the

@@ -30,7 +30,7 @@ func Identities(agent Auth, only bool, files ...string) Auth {
 
 func identities(l *login, agent Auth, only bool, files []string) ([]heldKey, error) {
 	var held []heldKey // of the agent
-	var errs []error
+	var errs problems
 	if !agent.invalid() {
 		var err error
 		held, err = l.client.keys.load(l.ctx, agent, func() ([]heldKey, error) { return agent.load(l) })
@@ -90,7 +90,7 @@ func identities(l *login, agent Auth, only bool, files []string) ([]heldKey, err
 	if len(all) > 0 {
 		return all, nil
 	}
-	return nil, errors.Join(errs...)
+	return nil, errs.err()
 }
 
 // defaultIdentities are the identity files that are there, in OpenSSH's order.

@@ -28,6 +28,7 @@ type record struct {
 	addrs  []string
 	code   byte // of the response, RFC 1035 §4.1.1
 	silent bool // never answers
+	cname  string
 }
 
 const (
@@ -97,12 +98,26 @@ func (z zone) answer(query []byte) []byte {
 	}
 	var answers []byte
 	count := byte(0)
+	if r.cname != "" { // the address is that of the name it stands for
+		var target []byte
+		for label := range strings.SplitSeq(strings.TrimSuffix(r.cname, "."), ".") {
+			target = append(append(target, byte(len(label))), label...)
+		}
+		target = append(target, 0)
+		answers = append(answers, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, byte(len(target)))
+		answers = append(answers, target...)
+		count++
+	}
 	for _, a := range r.addrs {
 		ip := netip.MustParseAddr(a)
 		if want := map[bool]uint16{true: 1, false: 28}[ip.Is4()]; kind != want { // A, AAAA
 			continue
 		}
-		answers = append(answers, 0xc0, 12, byte(kind>>8), byte(kind), 0, 1, 0, 0, 0, 60, 0, byte(ip.BitLen()/8))
+		owner := []byte{0xc0, 12}
+		if r.cname != "" { // where the alias's own name was written
+			owner = []byte{0xc0, byte(end + 12)}
+		}
+		answers = append(answers, append(owner, byte(kind>>8), byte(kind), 0, 1, 0, 0, 0, 60, 0, byte(ip.BitLen()/8))...)
 		answers = append(answers, ip.AsSlice()...)
 		count++
 	}

@@ -289,10 +289,10 @@ func (s *SSHConfig) forwardAgent(h *Host, c *sshconfig.Settings) error {
 	}
 	if v == "yes" {
 		agent, err := identityAgent(c)
-		if err != nil || agent.invalid() {
+		if err != nil {
 			return err
 		}
-		if socket, ok := agent.socket(); ok && (socket == "" || !exists(socket)) {
+		if socket, ok := agent.socket(); agent.invalid() || ok && (socket == "" || !exists(socket)) {
 			s.warn(errors.New("ssh_config: ForwardAgent is passed over: there is no SSH agent to forward; start one with: eval $(ssh-agent); ssh-add"))
 			return nil
 		}

@@ -59,7 +59,7 @@ func TestForwardAgentConfigured(t *testing.T) {
 		{"Match host named\n ForwardAgent " + socket, "no no", "without a wildcard"},
 		{"Host named\n Port " + fmt.Sprint(s.Port) + "\nMatch all\n ForwardAgent " + socket, "no no", "without a wildcard"},
 		{"Host named\n ForwardAgent no\nHost *\n ForwardAgent " + socket, "no no", "without a wildcard"}, // of other
-		{"Host named other\n ForwardAgent yes", "no no", "there is no SSH agent to forward"}, // IdentityAgent none
+		{"Host named other\n ForwardAgent yes", "no no", "there is no SSH agent to forward"},             // IdentityAgent none
 		{"Host named other\n ForwardAgent yes\n IdentityAgent SSH_AUTH_SOCK", "no no", "there is no SSH agent to forward"},
 		{"Host named\n IdentityAgent " + socket + "\n ForwardAgent yes", "yes no", ""},
 	} {

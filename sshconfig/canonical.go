@@ -43,8 +43,8 @@ func (s *Settings) proxied() bool {
 // canonical finds the name in one of CanonicalDomains; "" means that there is
 // nothing to find.
 func (s *Settings) canonical(name string, lookup func(string) (string, error)) (full, cname string, err error) {
-	if ip, err := netip.ParseAddr(name); err == nil {
-		return ip.String(), "", nil
+	if _, err := netip.ParseAddr(name); err == nil {
+		return name, "", nil
 	}
 	if anchored, ok := strings.CutSuffix(name, "."); ok {
 		if cname, err := lookup(name); err == nil {

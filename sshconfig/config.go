@@ -396,9 +396,9 @@ func (s *Settings) match(d *directive, final bool) (bool, error) {
 		case "canonical", "final":
 			ok = final
 		case "host":
-			ok = matchList(m.arg, s.HostName())
+			ok = matchName(m.arg, s.HostName())
 		case "originalhost":
-			ok = matchList(m.arg, s.alias)
+			ok = matchName(m.arg, s.alias)
 		case "user":
 			ok = matchList(m.arg, s.User())
 		case "localuser":
@@ -479,13 +479,11 @@ func (s *Settings) HostName() string {
 	return strings.NewReplacer("%%", "%", "%h", s.alias).Replace(v)
 }
 
-// settleHost gives HostName its value: in lower case as ssh does, but for the
-// zone of an IPv6 address, which is the name of an interface.
+// settleHost gives HostName its value: names in lower case as ssh does, addresses
+// as they are, since the zone of one is the name of an interface.
 func (s *Settings) settleHost() {
 	name := s.HostName()
-	if ip, err := netip.ParseAddr(name); err == nil {
-		name = ip.String()
-	} else {
+	if _, err := netip.ParseAddr(name); err != nil {
 		name = strings.ToLower(name)
 	}
 	s.values["hostname"] = []string{name}

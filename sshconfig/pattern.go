@@ -44,6 +44,10 @@ func matchHost(patterns []string, host string) bool {
 // matchList is a pattern list, with commas.
 func matchList(list, s string) bool { return matchHost(strings.Split(list, ","), s) }
 
+// matchName is a pattern list for names of hosts, whose case says nothing. In a
+// Host line, as in OpenSSH, it does.
+func matchName(list, s string) bool { return matchList(strings.ToLower(list), strings.ToLower(s)) }
+
 // Match reports whether one of the patterns matches and no negated one does, as
 // in a Host line or SendEnv.
 func Match(patterns []string, s string) bool { return matchHost(patterns, s) }

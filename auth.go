@@ -68,8 +68,9 @@ func (a Auth) equal(b Auth) bool { return a.kind == b.kind && a.id == b.id }
 
 // Agent offers the keys of the user's SSH agent: the one at SSH_AUTH_SOCK, or
 // on Windows the OpenSSH agent's named pipe. The agent is asked once for all
-// hosts of a [Client]; it has 5 s to answer. At most five keys are offered to
-// a host, over all its Auth.
+// hosts of a [Client]; it has 5 s to answer, and 30 s to sign with a security
+// key, which wants to be touched. At most five keys are offered to a host, over
+// all its Auth.
 func Agent() Auth {
 	return Auth{kind: authKeys, name: "agent", id: agentID(""), load: loadAgent("")}
 }
@@ -293,6 +294,10 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 
 func (o *offer) sign(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	a := o.asker
+	if strings.HasPrefix(o.PublicKey().Type(), "sk-") {
+		o.login.waits.pause() // a person has to touch it
+		defer o.login.waits.resume()
+	}
 	if a == nil || a.open.Load() {
 		return o.MultiAlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
 	}

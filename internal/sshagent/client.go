@@ -35,7 +35,10 @@ var ErrClosed = errors.New("ssh agent: client closed")
 type Options struct {
 	ListBudget time.Duration // for connecting and listing the keys; 0 means 5 s
 	SignBudget time.Duration // for a sign of life while signing, see [Client.Signers]; 0 means 5 s
-	Signing    int           // signatures in flight at most; 0 means 32
+	// TouchBudget is SignBudget for keys on security keys, which want to be
+	// touched; 0 means 30 s.
+	TouchBudget time.Duration
+	Signing     int // signatures in flight at most; 0 means 32
 }
 
 // Error is a request to the agent that failed.
@@ -86,6 +89,7 @@ type Client struct {
 func New(dial func(context.Context) (net.Conn, error), options Options) *Client {
 	options.ListBudget = cmp.Or(options.ListBudget, 5*time.Second)
 	options.SignBudget = cmp.Or(options.SignBudget, 5*time.Second)
+	options.TouchBudget = cmp.Or(options.TouchBudget, 30*time.Second)
 	options.Signing = cmp.Or(options.Signing, 32)
 	c := &Client{
 		dial:    dial,

@@ -90,7 +90,7 @@ func (c *Client) finish(conn net.Conn, key string, err error) {
 		return
 	}
 	c.idle = append(c.idle, conn)
-	later := time.Now().Add(c.options.SignBudget)
+	later := time.Now().Add(c.signBudget(key))
 	for other, its := range c.busy {
 		if its == key {
 			_ = other.SetDeadline(later) // one that broke tells its own request

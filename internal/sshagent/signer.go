@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -75,7 +77,7 @@ func (c *Client) sign(blob, data []byte, algorithm string) (*ssh.Signature, erro
 	if err := c.stuckSince(key); err != nil {
 		return nil, err
 	}
-	reply, err := c.exchange(key, signRequest(blob, data, algorithm), c.options.SignBudget)
+	reply, err := c.exchange(key, signRequest(blob, data, algorithm), c.signBudget(key))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.setStuck(key, err)
 	}
@@ -83,6 +85,14 @@ func (c *Client) sign(blob, data []byte, algorithm string) (*ssh.Signature, erro
 		return nil, err
 	}
 	return parseSignature(reply, algorithm)
+}
+
+// signBudget is the time for a signature with a key, by its wire form.
+func (c *Client) signBudget(key string) time.Duration {
+	if len(key) > 4 && strings.HasPrefix(key[4:], "sk-") { // behind the length of its type
+		return c.options.TouchBudget
+	}
+	return c.options.SignBudget
 }
 
 // stuckSince returns the error of a key that the agent did not answer for.

@@ -17,7 +17,7 @@
 // and neither do LocalCommand and forwardings. The agent is not forwarded.
 //
 // Of a [shoal.Host] ssh is told Addr, Port, User, Network, BindAddress,
-// HostKeyAlias, Algorithms, Methods, KeepAlive, Timeout and the jump hosts in Via
+// HostKeyAlias, Algorithms, Methods, KeepAlive, KeepAliveMax, Timeout and the jump hosts in Via
 // with user, address and port, all above ssh_config; what is zero is ssh's own
 // business. A Host with Auth or HostKeys is an error: keys and known hosts are
 // named by ssh_config, or [Transport.Args]. What ssh is told about a host does not

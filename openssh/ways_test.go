@@ -424,3 +424,55 @@ func TestMaxSessions(t *testing.T) {
 }
 
 var _ shoal.Transport = (*openssh.Transport)(nil)
+
+// What the Host says is said to ssh, which takes it.
+func TestArguments(t *testing.T) {
+	servers := start(t, 1)
+	s := use(t, servers)
+	dir := t.TempDir()
+	log, program := filepath.Join(dir, "log"), filepath.Join(dir, "ssh")
+	write(t, program, "#!/bin/sh\necho \"$@\" >>'"+log+"'\nexec ssh \"$@\"\n")
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := &shoal.Client{Host: s.client.Host, Transport: &openssh.Transport{Path: program, Args: s.transport.Args}}
+	defer c.Close()
+	h := hosts(servers...)[0]
+	h.Network, h.BindAddress, h.HostKeyAlias = "tcp4", "127.0.0.1", "[127.0.0.1]:"+strconv.Itoa(servers[0].Port)
+	h.Methods, h.Timeout, h.KeepAlive, h.KeepAliveMax = []string{"publickey"}, 20*time.Second, 7*time.Second, 5
+	runOn(t, c, h)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"-4", "-b 127.0.0.1", "-l " + servers[0].User, "-p " + strconv.Itoa(servers[0].Port),
+		"HostKeyAlias=" + h.HostKeyAlias, "PreferredAuthentications=publickey", "ConnectTimeout=20", "ServerAliveInterval=7", "ServerAliveCountMax=5"} {
+		if !strings.Contains(string(text), " "+want+" ") && !strings.HasPrefix(string(text), want+" ") {
+			t.Errorf("ssh was not told %s:\n%s", want, text)
+		}
+	}
+}
+
+// What does not pass a ControlMaster is refused in words.
+func TestRefusals(t *testing.T) {
+	servers := start(t, 1)
+	s := use(t, servers)
+	h := hosts(servers...)[0]
+	with := h
+	with.ForwardAgent = shoal.AgentSocket("/nowhere")
+	if he := hostError(t, s.client, with); he.Stage != shoal.StagePrepare || he.Kind != shoal.KindInvalid || !strings.Contains(he.Error(), "a Transport forwards no agent") {
+		t.Errorf("ForwardAgent: %v", he)
+	}
+	conn, err := s.client.Conn(testContext(t), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = conn.Listen(testContext(t), "tcp", "127.0.0.1:0")
+	if he, ok := errors.AsType[*shoal.HostError](err); !ok || he.Kind != shoal.KindInvalid || !strings.Contains(he.Error(), "does not listen on hosts") {
+		t.Errorf("Listen: %v", err)
+	}
+	if out, err := conn.Run(testContext(t), shoal.Command{Line: "echo on"}); err != nil || out.Text() != "on\n" {
+		t.Errorf("after that: %q, %v", out.Text(), err)
+	}
+}

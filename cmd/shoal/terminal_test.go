@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -238,6 +239,41 @@ func TestInterruptOpenSSH(t *testing.T) {
 	p.expect("2 hosts: 2 cancelled")
 	p.exits(130)
 	awaitProcess(t, sleep, 0)
+}
+
+// With the user's own ssh ^C does the same: the connections are not ssh's to lose,
+// since it has no terminal that would send it the signal. Nothing of it is left.
+func TestInterruptTransport(t *testing.T) {
+	opensshtest.Need(t, "ssh")
+	a := startOpenSSH(t, 2, nil)
+	sleep := uniqueSleep()
+	cmd := command(t, a, "run", "--transport", "openssh", "-F", "none", "-o", "IdentityAgent=none", "-o", "GlobalKnownHostsFile=none",
+		"-b", "-w", strings.Join(a.hosts, ","), "echo begun; "+sleep)
+	home := strings.TrimPrefix(cmd.Env[0], "HOME=")
+	tmp, err := os.MkdirTemp("", "t") // short: sockets' paths are limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+	cmd.Args = slices.Insert(cmd.Args, 2, "-i", home+"/.ssh/id_ed25519", "-o", "UserKnownHostsFile="+home+"/.ssh/known_hosts")
+	p := onTerminal(t, cmd)
+	p.expect("2 running")
+	awaitProcess(t, sleep, 2)
+	p.typed(ctrlC)
+	p.expect("0 of 2 hosts done, 2 running")
+	p.typed(ctrlC)
+	p.expect(" (2): interrupted, killed; partial output")
+	p.expect("begun")
+	p.expect("2 hosts: 2 cancelled")
+	p.exits(130)
+	awaitProcess(t, sleep, 0)
+	if out, err := exec.Command("ps", "-ww", "-A", "-o", "args=").Output(); err != nil || strings.Contains(string(out), tmp) {
+		t.Errorf("processes left, %v:\n%s", err, out)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // Elsewhere than on a terminal one signal is enough.

@@ -293,3 +293,22 @@ func TestHostKeyAliasPort(t *testing.T) {
 		}
 	}
 }
+
+// Nothing in a file of revoked keys makes it fail other than by an error.
+func FuzzRevoked(f *testing.F) {
+	f.Add([]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9jyylnbdJ0bZwW4CYoKh9mKGbLHPpTmti1w3lOzMqb me\n# lost\n\n"))
+	f.Add([]byte("SSHKRL\n\x00\x00\x00\x00\x01"))
+	f.Add([]byte("restrict ssh-ed25519 x"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(t.TempDir(), "revoked")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k := &shoal.KnownHosts{Files: []string{file + "-none"}, Revoked: file}
+		for _, err := range k.Warnings() {
+			if !strings.Contains(err.Error(), "no host is trusted without it") {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -177,9 +177,11 @@ func TestEnvironment(t *testing.T) {
 	if _, err := r.run(t, "true", auth); err != nil {
 		t.Errorf("with a ticket: %v", err)
 	}
-	t.Setenv("KRB5CCNAME", "KCM:0")
-	if _, err := r.run(t, "true", auth); !errors.Is(err, kerberos.ErrNoTicket) || !strings.Contains(err.Error(), "KCM:0, which cannot be read") {
-		t.Errorf("got %v, want what to do about KCM", err)
+	for _, cache := range []string{"KCM:0", "KEYRING:persistent:0", "KEYRING:session:name"} {
+		t.Setenv("KRB5CCNAME", cache)
+		if _, err := r.run(t, "true", auth); !errors.Is(err, kerberos.ErrNoTicket) || !strings.Contains(err.Error(), cache+", which cannot be read") {
+			t.Errorf("got %v, want what to do about %s", err, cache)
+		}
 	}
 }
 

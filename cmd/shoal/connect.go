@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -89,6 +90,12 @@ func (f *connectFlags) checkAgent(t *targetFlags) error {
 		return &usageError{what: "-A works with --transport native alone", hint: "leave out one of them"}
 	case runtime.GOOS != "windows" && os.Getenv("SSH_AUTH_SOCK") == "":
 		return &usageError{what: "-A: there is no SSH agent: SSH_AUTH_SOCK is not set", hint: "start one with: eval $(ssh-agent); ssh-add"}
+	case runtime.GOOS != "windows":
+		conn, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+		if err != nil {
+			return &usageError{what: "-A: the SSH agent at SSH_AUTH_SOCK does not answer: " + err.Error(), hint: "start one with: eval $(ssh-agent); ssh-add"}
+		}
+		return conn.Close()
 	}
 	return nil
 }

@@ -68,6 +68,14 @@ func TestCertificateFile(t *testing.T) {
 			c := &shoal.Client{Complete: (&shoal.SSHConfig{File: file}).Complete}
 			defer c.Close()
 			_, err = shoal.Gather(c.Run(testContext(t), shoal.Hosts(s.Addr), shoal.Command{Line: "true"}))
+			named := &shoal.Client{Complete: (&shoal.SSHConfig{File: "none", Options: []string{"CertificateFile=" + cert}}).Complete,
+				Host: shoal.Host{User: s.User, HostKeys: &shoal.KnownHosts{Files: []string{s.KnownHosts}}, Auth: []shoal.Auth{shoal.Identities(shoal.Auth{}, true, key)}}}
+			defer named.Close()
+			if conn, err := named.Conn(testContext(t), shoal.Host{Name: s.Addr}); err == nil {
+				conn.Close()
+			} else if tt.want == "" {
+				t.Errorf("with Identities: %v", err)
+			}
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}

@@ -20,12 +20,20 @@ import (
 // which chooses from the agent. Files that do not exist are passed over, and so
 // is the agent where it is the zero Auth, or missing.
 func Identities(agent Auth, only bool, files ...string) Auth {
-	id := []string{"identities", agent.name}
+	id := []string{identitiesID, agent.name}
 	if only {
 		id = append(id, "only")
 	}
 	return Auth{kind: authKeys, name: "identities " + orNone(files), id: strings.Join(append(id, files...), "\x00"),
 		load: func(l *login) ([]heldKey, error) { return identities(l, agent, only, files) }}
+}
+
+// identitiesID begins the id of each.
+const identitiesID = "identities"
+
+func (a Auth) isIdentities() bool {
+	id, ok := a.id.(string)
+	return ok && strings.HasPrefix(id, identitiesID+"\x00")
 }
 
 func identities(l *login, agent Auth, only bool, files []string) ([]heldKey, error) {

@@ -21,7 +21,8 @@ import (
 // SSHConfig gives hosts the settings that OpenSSH's configuration, ssh_config(5),
 // has for them: its Complete method is for [Client.Complete]. The host's Addr, or
 // else its Name, is looked up. Fields of the Host that are set stand above the
-// configuration, as arguments of ssh do.
+// configuration, as arguments of ssh do; to [Identities] in Auth CertificateFile
+// is added.
 //
 // docs/ssh-config.md lists what becomes of each keyword. In short: what says how
 // to reach a host, to check its key and to log in is honoured; ForwardAgent only
@@ -224,6 +225,8 @@ func (s *SSHConfig) fill(h *Host, c *sshconfig.Settings, alias string, port int)
 			return err
 		}
 		h.Auth = s.withGSSAPI(auth, c)
+	} else if err := addCertificates(h, c); err != nil {
+		return err
 	}
 	if err := s.forwardAgent(h, c); err != nil {
 		return err
@@ -545,6 +548,21 @@ func configuredAuth(c *sshconfig.Settings) ([]Auth, error) {
 		auth = Certificates(auth, certificates...)
 	}
 	return []Auth{auth}, nil
+}
+
+// addCertificates is CertificateFile for identity files that the program named.
+func addCertificates(h *Host, c *sshconfig.Settings) error {
+	files, err := c.Files("CertificateFile")
+	if err != nil || files == nil {
+		return err
+	}
+	h.Auth = slices.Clone(h.Auth)
+	for i, a := range h.Auth {
+		if a.isIdentities() {
+			h.Auth[i] = Certificates(a, files...)
+		}
+	}
+	return nil
 }
 
 // identityAgent is the agent of IdentityAgent; the zero Auth for none.

@@ -99,10 +99,11 @@ func newPTY(outputs ...io.Writer) *shoal.PTY {
 }
 
 // configuredPTY is the terminal that RequestTTY of ssh_config wants, where -T
-// does not say: with yes only where we have one ourselves.
+// does not say: with yes only where we have one ourselves. A script wants none,
+// since it comes by the command's input.
 func (f *commandFlags) configuredPTY(stdin io.Reader, outputs ...io.Writer) func(force bool) *shoal.PTY {
 	return func(force bool) *shoal.PTY {
-		if f.ttySaid || !force && !isTerminal(stdin) {
+		if f.ttySaid || f.script != nil || !force && !isTerminal(stdin) {
 			return nil
 		}
 		return newPTY(outputs...)

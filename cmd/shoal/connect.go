@@ -35,6 +35,7 @@ type connectFlags struct {
 	via     []shoal.Host
 	config  shoal.SSHConfig
 	forward bool // -A
+	runs    bool // commands, which may have an agent and a terminal
 
 	noteKeys func(error) // is told what is wrong in known_hosts; may be nil
 }
@@ -66,6 +67,7 @@ func (f *connectFlags) addTransport(fs *pflag.FlagSet) {
 
 // addAgent adds the flag for commands, which are what may use an agent.
 func (f *connectFlags) addAgent(fs *pflag.FlagSet) {
+	f.runs = true
 	fs.BoolVarP(&f.forward, "forward-agent", "A", false, "let commands use the SSH agent; for hosts that are named one by one, since whoever controls them can use it too")
 }
 
@@ -208,6 +210,9 @@ func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error)
 	ways := shoal.Ask(ask.login)
 	return func(h shoal.Host) (shoal.Host, error) {
 		h, err := f.config.Complete(h)
+		if !f.runs {
+			h.ForwardAgent, h.PTY = shoal.Auth{}, nil // which are not for copies and pings
+		}
 		if h.Auth == nil {
 			h.Auth = defaults
 		}

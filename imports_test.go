@@ -27,6 +27,7 @@ var forbidden = map[string][]string{
 	"/internal/knownhosts": {module},
 	"/internal/krb5file":   {module, "net", crypto},
 	"/internal/lines":      {module, "net", crypto},
+	"/internal/nearest":    {module, "net", crypto},
 	"/internal/printf":     {module, "net", crypto},
 	"/internal/render":     {module, "net", "flag", crypto},
 	"/internal/sftp":       {module, "net", crypto},
@@ -41,8 +42,9 @@ var forbidden = map[string][]string{
 var allowed = map[string][]string{
 	"":                     {"codec", "filelock", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/knownhosts": {"filelock"},
-	"/internal/render":     {"hostlist"},
-	"/internal/runs":       {"filelock", "hostlist", "render"},
+	"/hostlist":            {"nearest"},
+	"/internal/render":     {"hostlist", "nearest"},
+	"/internal/runs":       {"filelock", "hostlist", "nearest", "render"},
 	"/internal/printf":     {"shell"},
 	"/sshtest":             {"sshtest/internal/rawssh"},
 }

@@ -7,7 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// SyntaxError is an expression that cannot be read.
+// SyntaxError is an expression that cannot be read, or one that names what is not
+// there. An expression that is wrong within a group or a file is shown by itself: Msg
+// says where it stands.
 type SyntaxError struct {
 	// Expr is the whole expression.
 	Expr string
@@ -18,7 +20,13 @@ type SyntaxError struct {
 	Msg string
 	// Hint says what to write instead; it may be empty.
 	Hint string
+	// Err is the error of a lookup in Groups or of a file; nil where the text itself
+	// is wrong.
+	Err error
 }
+
+// Unwrap returns e.Err.
+func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // Error returns one line with the message, the byte offset and the hint. The
 // expression is quoted, and cut where it is long.

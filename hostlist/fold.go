@@ -3,7 +3,9 @@ package hostlist
 import (
 	"cmp"
 	"iter"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -22,12 +24,30 @@ const hole = "\x00"
 func Fold(names []string) string { return FoldSeq(slices.Values(names)) }
 
 // FoldSeq is [Fold] for a sequence of names.
-func FoldSeq(names iter.Seq[string]) string {
+func FoldSeq(names iter.Seq[string]) string { return FoldSteps(names, 0) }
+
+// FoldSteps is [FoldSeq], but writes least numbers or more with the same distance
+// between them as a range with a step, as in node[2-10/2]. That is nodeset's
+// --autostep; few other programs can read it. Zero means no steps, and less than 3
+// means 3.
+func FoldSteps(names iter.Seq[string], least int) string {
 	var f folder
 	for name := range names {
 		f.add(name)
 	}
-	return f.String()
+	if least == 0 {
+		least = math.MaxInt
+	}
+	return f.fold(max(least, 3), "")
+}
+
+// Sort returns names in the order in which [Fold] has them, each once.
+func Sort(names iter.Seq[string]) []string {
+	var f folder
+	for name := range names {
+		f.add(name)
+	}
+	return f.names()
 }
 
 // folder collects names by their pattern: what is left of a name without its numbers.
@@ -103,48 +123,78 @@ func foldable(name string) (from, to int, ok bool) {
 	return 0, 0, false
 }
 
-// String returns the expression for all names added.
-func (f *folder) String() string {
-	type entry struct{ order, text string }
-	entries := make([]entry, 0, len(f.plain)+len(f.patterns))
-	for name := range f.plain {
-		entries = append(entries, entry{name, name})
-	}
-	for key, n := range f.patterns {
-		entries = append(entries, entry{strings.ReplaceAll(key, hole, "%s"), n.fold(strings.Split(key, hole))})
-	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(strings.Compare(a.order, b.order), strings.Compare(a.text, b.text))
-	})
-	var out strings.Builder
-	for i, e := range entries {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.WriteString(e.text)
-	}
-	return out.String()
+// vectors is names that fold together: the texts stand before, between and behind their
+// numbers.
+type vectors struct {
+	order string // sorted by this, then by what they make
+	texts []string
+	sets  [][][]string // for each vector, for each number its values
 }
 
-// fold writes the names of one pattern. The texts stand before, between and behind
-// the numbers.
-func (n *numbered) fold(texts []string) string {
+// all returns the vectors of all names added, in order.
+func (f *folder) all() []vectors {
+	all := make([]vectors, 0, len(f.plain)+len(f.patterns))
+	for name := range f.plain {
+		all = append(all, vectors{order: name, texts: []string{name}, sets: [][][]string{nil}})
+	}
+	for key, n := range f.patterns {
+		all = append(all, vectors{strings.ReplaceAll(key, hole, "%s"), strings.Split(key, hole), n.vectors()})
+	}
+	slices.SortFunc(all, func(a, b vectors) int {
+		return cmp.Or(strings.Compare(a.order, b.order), slices.Compare(a.texts, b.texts))
+	})
+	return all
+}
+
+// fold returns the expression for all names added, each operand behind prefix.
+func (f *folder) fold(least int, prefix string) string {
+	var out []byte
+	for _, v := range f.all() {
+		for _, sets := range v.sets {
+			if len(out) > 0 {
+				out = append(out, ',')
+			}
+			out = append(out, prefix...)
+			out = appendVector(out, v.texts, sets, least)
+		}
+	}
+	return string(out)
+}
+
+// names returns all names added.
+func (f *folder) names() []string {
+	var names []string
+	for _, v := range f.all() {
+		for _, sets := range v.sets {
+			appendNames(&names, nil, v.texts, sets)
+		}
+	}
+	return names
+}
+
+// appendNames appends the names that begin with b.
+func appendNames(names *[]string, b []byte, texts []string, sets [][]string) {
+	b = append(b, texts[0]...)
+	if len(sets) == 0 {
+		*names = append(*names, string(b))
+		return
+	}
+	for _, value := range sets[0] {
+		appendNames(names, append(b, value...), texts[1:], sets[1:])
+	}
+}
+
+// vectors returns the values of the numbers, sorted and each once.
+func (n *numbered) vectors() [][][]string {
 	if n.dims == 1 {
 		slices.SortFunc(n.values, compareNumbers)
-		return string(appendVector(nil, texts, [][]string{slices.Compact(n.values)}))
+		return [][][]string{{slices.Compact(n.values)}}
 	}
-	var b []byte
-	for v := range foldVectors(n.dims, n.values) {
-		if b != nil {
-			b = append(b, ',')
-		}
-		b = appendVector(b, texts, v)
-	}
-	return string(b)
+	return slices.Collect(foldVectors(n.dims, n.values))
 }
 
 // appendVector writes a name with a set of numbers in each place.
-func appendVector(b []byte, texts []string, sets [][]string) []byte {
+func appendVector(b []byte, texts []string, sets [][]string, least int) []byte {
 	for i, set := range sets {
 		b = append(b, texts[i]...)
 		if len(set) == 1 {
@@ -152,40 +202,68 @@ func appendVector(b []byte, texts []string, sets [][]string) []byte {
 			continue
 		}
 		b = append(b, '[')
-		b = appendRanges(b, set)
+		b = appendRanges(b, set, least)
 		b = append(b, ']')
 	}
 	return append(b, texts[len(sets)]...)
 }
 
-// appendRanges writes numbers, which are sorted, as in 1-3,5.
-func appendRanges(b []byte, numbers []string) []byte {
-	for i := 0; i < len(numbers); {
-		if i > 0 {
-			b = append(b, ',')
+// appendRanges writes numbers, which are sorted, as in 1-3,5. Ranges with a step have
+// at least least numbers. As in ClusterShell, the number that a range may begin with
+// says how wide the others are, also where the range is broken up.
+func appendRanges(b []byte, numbers []string, least int) []byte {
+	start, step, widest := 0, uint64(0), numbers[0]
+	for i := 1; i <= len(numbers); i++ {
+		var gap uint64
+		fits := i < len(numbers) && sameWidth(widest, numbers[i])
+		if fits {
+			gap = number(numbers[i]) - number(numbers[i-1])
 		}
-		last := i
-		for last+1 < len(numbers) && follows(numbers[i], numbers[last], numbers[last+1]) {
-			last++
+		if fits && (step == 0 || gap == step) {
+			step = gap
+			continue
 		}
-		b = append(b, numbers[i]...)
-		if last > i {
-			b = append(b, '-')
-			b = append(b, numbers[last]...)
+		switch whole := i-start == 1 || step == 1 || i-start >= least; {
+		case !whole && fits: // the last number may begin a range with this one
+			b = appendEach(b, numbers[start:i-1])
+			start, step = i-1, gap
+			continue
+		case whole:
+			b = appendRange(b, numbers[start], numbers[i-1], step)
+		default:
+			b = appendEach(b, numbers[start:i])
 		}
-		i = last + 1
+		if start, step = i, 0; i < len(numbers) {
+			widest = numbers[i]
+		}
+	}
+	return b[:len(b)-1] // without the last comma
+}
+
+func appendEach(b []byte, numbers []string) []byte {
+	for _, n := range numbers {
+		b = append(append(b, n...), ',')
 	}
 	return b
 }
 
-// follows tells whether b can go on a range that began with first and has come to a.
-func follows(first, a, b string) bool {
-	if isPadded(first) || isPadded(b) {
-		if !isPadded(first) || len(b) != len(first) {
-			return false
-		}
+func appendRange(b []byte, from, to string, step uint64) []byte {
+	b = append(b, from...)
+	if from != to {
+		b = append(append(b, '-'), to...)
 	}
-	return len(b) <= maxDigits && number(a)+1 == number(b)
+	if step > 1 {
+		b = strconv.AppendUint(append(b, '/'), step, 10)
+	}
+	return append(b, ',')
+}
+
+// sameWidth tells whether n can be in a range that began with first.
+func sameWidth(first, n string) bool {
+	if len(n) > maxDigits || isPadded(n) && !isPadded(first) {
+		return false
+	}
+	return !isPadded(first) || len(n) == len(first)
 }
 
 // compareNumbers orders numbers as they count, those with more zeros in front later.

@@ -26,6 +26,13 @@ func ReadHosts(r io.Reader) iter.Seq2[string, error] { return Parser{}.ReadHosts
 // wrong. An error of r ends the sequence. Parser.Limit holds for each line. The file
 // is read while the sequence is ranged over, which works once.
 func (p Parser) ReadHosts(r io.Reader) iter.Seq2[string, error] {
+	return readHosts(r, func(expr string) (iterable, error) { return p.Parse(expr) })
+}
+
+// iterable is an [*Expr] or a [*Set].
+type iterable interface{ All() iter.Seq[string] }
+
+func readHosts(r io.Reader, parse func(expr string) (iterable, error)) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(nil, maxLine)
@@ -36,7 +43,7 @@ func (p Parser) ReadHosts(r io.Reader) iter.Seq2[string, error] {
 			if n == 1 {
 				text = strings.TrimPrefix(text, "\uFEFF")
 			}
-			if !p.readLine(n, text, yield) {
+			if !readLine(n, text, parse, yield) {
 				return
 			}
 		}
@@ -51,14 +58,14 @@ func (p Parser) ReadHosts(r io.Reader) iter.Seq2[string, error] {
 }
 
 // readLine yields the hosts of one line. It returns false when yield did.
-func (p Parser) readLine(n int, text string, yield func(string, error) bool) bool {
+func readLine(n int, text string, parse func(string) (iterable, error), yield func(string, error) bool) bool {
 	expr, user, err := splitLine(text)
 	if expr == "" && err == nil {
 		return true
 	}
-	var e *Expr
+	var e iterable
 	if err == nil {
-		e, err = p.Parse(expr)
+		e, err = parse(expr)
 	}
 	if err != nil {
 		return yield("", &LineError{Line: n, Err: err})
@@ -106,7 +113,7 @@ func commentStart(text string) int {
 
 func checkLineUser(user string) error {
 	s := scanner{src: user}
-	if err := s.checkText(0, len(user)); err != nil {
+	if err := s.checkText(0, len(user), ""); err != nil {
 		return err
 	}
 	if i := strings.IndexAny(user, ",:@"); i >= 0 {

@@ -1,8 +1,11 @@
 package hostlist
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,8 +16,8 @@ import (
 // when it is expanded.
 const maxBrackets = 64
 
-// reserved are the characters of the grammar of sets and groups.
-const reserved = "!&^()/*?"
+// wildcards are * for any text and ? for any character.
+const wildcards = "*?"
 
 // scanner reads an expression. All offsets are in src.
 type scanner struct {
@@ -25,28 +28,214 @@ func (s *scanner) errorf(pos, end int, hint, format string, args ...any) error {
 	return &SyntaxError{Expr: s.src, Pos: pos, End: end, Msg: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// expr reads the operands that the commas outside brackets separate.
-func (s *scanner) expr() ([]pattern, error) {
+// kind is what an operand is.
+type kind int
+
+const (
+	hosts  kind = iota
+	parens      // an expression in parentheses
+	group
+	glob
+	regex
+	file
+)
+
+// operand is a part of an expression, with the operator in front of it.
+type operand struct {
+	op       byte // a comma for the first
+	pos, end int
+	kind     kind
+
+	pattern pattern // hosts, globs, the names of groups
+	source  string  // of a group, where it is named
+	wild    bool    // the name of a group is a glob
+	regexp  *regexp.Regexp
+	file    string
+	inner   []operand
+}
+
+const (
+	operators = ",!&^"
+
+	// maxDepth bounds the parentheses in each other.
+	maxDepth = 64
+)
+
+// expr reads the whole expression.
+func (s *scanner) expr() ([]operand, error) {
 	if strings.Trim(s.src, blanks) == "" {
 		return nil, s.errorf(0, len(s.src), "", "the expression is empty")
 	}
-	var operands []pattern
-	for pos := 0; pos <= len(s.src); {
-		end, err := s.operandEnd(pos)
-		if err != nil {
-			return nil, err
-		}
-		p, err := s.operand(s.trim(pos, end))
-		if err != nil {
-			return nil, err
-		}
-		operands = append(operands, p)
-		pos = end + 1 // behind the comma
+	operands, end, err := s.list(0, 0)
+	if err == nil && end < len(s.src) {
+		return nil, s.errorf(end, end+1, "", "a closing parenthesis without an opening one")
 	}
-	return operands, nil
+	return operands, err
+}
+
+// list reads operands with operators between them, as far as the end of the
+// expression or a closing parenthesis.
+func (s *scanner) list(pos, depth int) (operands []operand, end int, err error) {
+	for op := byte(','); ; op = s.src[pos-1] {
+		pos = s.skip(pos)
+		o, err := s.operand(pos, depth, op, len(operands) == 0)
+		if err != nil {
+			return nil, 0, err
+		}
+		o.op = op
+		operands = append(operands, o)
+		pos = s.skip(o.end)
+		switch {
+		case pos == len(s.src) || s.src[pos] == ')':
+			return operands, pos, nil
+		case strings.IndexByte(operators, s.src[pos]) < 0:
+			return nil, 0, s.errorf(pos, pos+1, "put , ! & or ^ in between", "an operator is missing")
+		}
+		pos++
+	}
+}
+
+// operand reads one operand. Blanks around it are not part of it.
+func (s *scanner) operand(pos, depth int, op byte, first bool) (operand, error) {
+	switch rest := s.src[pos:]; {
+	case rest == "" || rest[0] == ')' || rest[0] != '^' && strings.IndexByte(operators, rest[0]) >= 0:
+		return operand{}, s.missing(pos, op, first)
+	case rest[0] == '(':
+		return s.parens(pos, depth)
+	case rest[0] == '/':
+		return s.regexp(pos)
+	case rest[0] == '^':
+		return s.file(pos)
+	}
+	end, err := s.operandEnd(pos)
+	if err != nil {
+		return operand{}, err
+	}
+	pos, end = s.trim(pos, end)
+	o := operand{pos: pos, end: end, kind: hosts}
+	wild := countOutside(s.src[pos:end], '*')+countOutside(s.src[pos:end], '?') > 0
+	switch {
+	case s.src[pos] == '@':
+		o.kind, o.wild = group, wild
+		o.source, o.pattern, err = s.group(pos+1, end)
+	case wild:
+		o.kind = glob
+		if err = s.checkText(pos, end, wildcards); err == nil {
+			o.pattern, err = s.pattern(pos, end)
+		}
+	default:
+		o.pattern, err = s.hosts(pos, end)
+	}
+	return o, err
+}
+
+// missing is the error for an operand that is not there.
+func (s *scanner) missing(pos int, op byte, first bool) error {
+	atEnd := pos == len(s.src) || s.src[pos] == ')'
+	switch {
+	case first && atEnd:
+		return s.errorf(pos, pos, "", "nothing in the parentheses")
+	case op == ',' && atEnd:
+		return s.errorf(pos, pos, "remove the comma", "no host after the last comma")
+	case atEnd:
+		return s.errorf(pos, pos, "", "no host after the operator %c", op)
+	case s.src[pos] == ',':
+		return s.errorf(pos, pos, "remove a comma", "no host before the comma")
+	case first:
+		return s.errorf(pos, pos+1, "say first from which hosts, as in web[1-9]!web3", "no host before the operator %c", s.src[pos])
+	}
+	return s.errorf(pos, pos+1, "remove one of them", "two operators, and no host in between")
+}
+
+func (s *scanner) parens(pos, depth int) (operand, error) {
+	if depth == maxDepth {
+		return operand{}, s.errorf(pos, pos+1, "", "more than %d parentheses in each other", maxDepth)
+	}
+	inner, end, err := s.list(pos+1, depth+1)
+	if err != nil {
+		return operand{}, err
+	}
+	if end == len(s.src) {
+		return operand{}, s.errorf(pos, pos+1, "close it with )", "the parenthesis is not closed")
+	}
+	return operand{pos: pos, end: end + 1, kind: parens, inner: inner}, nil
+}
+
+// regexp reads /regexp/, in which \/ is a slash.
+func (s *scanner) regexp(pos int) (operand, error) {
+	end := pos + 1
+	for ; end < len(s.src) && s.src[end] != '/'; end++ {
+		if s.src[end] == '\\' {
+			end++
+		}
+	}
+	if end >= len(s.src) {
+		return operand{}, s.errorf(pos, pos+1, "close it with /", "the regular expression is not closed")
+	}
+	text := s.src[pos+1 : end]
+	if text == "" {
+		return operand{}, s.errorf(pos, end+1, "write @* for all hosts", "an empty regular expression")
+	}
+	re, err := regexp.Compile(strings.ReplaceAll(text, `\/`, "/"))
+	if err != nil {
+		msg := err.Error()
+		if e, ok := errors.AsType[*syntax.Error](err); ok {
+			msg = string(e.Code)
+		}
+		return operand{}, s.errorf(pos, end+1, "", "the regular expression cannot be read: %s", msg)
+	}
+	return operand{pos: pos, end: end + 1, kind: regex, regexp: re}, nil
+}
+
+// file reads ^file.
+func (s *scanner) file(pos int) (operand, error) {
+	end := len(s.src)
+	if i := strings.IndexAny(s.src[pos+1:], operators+"()"); i >= 0 {
+		end = pos + 1 + i
+	}
+	_, end = s.trim(pos, end)
+	name := s.src[pos+1 : end]
+	if name == "" {
+		return operand{}, s.errorf(pos, pos+1, "write ^FILE", "no file after the ^")
+	}
+	if strings.ContainsRune(name, 0) {
+		return operand{}, s.errorf(pos, end, "", "a file's name cannot hold a NUL byte")
+	}
+	return operand{pos: pos, end: end, kind: file, file: name}, nil
+}
+
+// group reads [source:]name, which stands behind an @.
+func (s *scanner) group(pos, end int) (source string, name pattern, err error) {
+	if err := s.checkText(pos, end, wildcards); err != nil {
+		return "", nil, err
+	}
+	if i := strings.IndexByte(s.src[pos:end], ':'); i >= 0 && !strings.ContainsAny(s.src[pos:pos+i], "[") {
+		source = s.src[pos : pos+i]
+		switch {
+		case source == "":
+			return "", nil, s.errorf(pos, pos+1, "write @source:group, or @group for the default source", "no source before the colon")
+		case strings.ContainsAny(source, wildcards+"@"):
+			return "", nil, s.errorf(pos, pos+i, "", "the name of a source is written out")
+		}
+		pos += i + 1
+	}
+	if pos == end {
+		return "", nil, s.errorf(pos, end, "write @group, or @* for all hosts", "no group after the @")
+	}
+	if i := strings.IndexByte(s.src[pos:end], '@'); i >= 0 {
+		return "", nil, s.errorf(pos+i, pos+i+1, "", "the name of a group cannot hold an @")
+	}
+	name, err = s.pattern(pos, end)
+	return source, name, err
 }
 
 const blanks = " \t\r\n"
+
+// skip returns the place of the next character that is no blank.
+func (s *scanner) skip(pos int) int {
+	pos, _ = s.trim(pos, len(s.src))
+	return pos
+}
 
 // trim returns the part between pos and end without blanks around it.
 func (s *scanner) trim(pos, end int) (int, int) {
@@ -59,8 +248,8 @@ func (s *scanner) trim(pos, end int) (int, int) {
 	return pos, end
 }
 
-// operandEnd returns where the operand at pos ends: at a comma or the end of the
-// expression. It sees to it that brackets come in pairs.
+// operandEnd returns where the operand at pos ends: at an operator, a parenthesis or
+// the end of the expression. It sees to it that brackets come in pairs.
 func (s *scanner) operandEnd(pos int) (int, error) {
 	open := -1
 	for i := pos; i < len(s.src); i++ {
@@ -73,7 +262,7 @@ func (s *scanner) operandEnd(pos int) (int, error) {
 			return 0, s.errorf(i, i+1, "", "a closing bracket without an opening one")
 		case c == ']':
 			open = -1
-		case c == ',' && open < 0:
+		case open < 0 && strings.IndexByte(operators+"()", c) >= 0:
 			return i, nil
 		}
 	}
@@ -83,18 +272,10 @@ func (s *scanner) operandEnd(pos int) (int, error) {
 	return len(s.src), nil
 }
 
-// operand reads [user@]host[:port].
-func (s *scanner) operand(pos, end int) (pattern, error) {
+// hosts reads [user@]host[:port].
+func (s *scanner) hosts(pos, end int) (pattern, error) {
 	text := s.src[pos:end]
-	switch {
-	case text == "" && pos == len(s.src):
-		return nil, s.errorf(pos, end, "remove the comma", "no host after the last comma")
-	case text == "":
-		return nil, s.errorf(pos, end, "remove a comma", "no host before the comma")
-	case text[0] == '@':
-		return nil, s.errorf(pos, end, "", "groups are not known here")
-	}
-	if err := s.checkText(pos, end); err != nil {
+	if err := s.checkText(pos, end, ""); err != nil {
 		return nil, err
 	}
 	host := pos
@@ -125,8 +306,8 @@ func (s *scanner) operand(pos, end int) (pattern, error) {
 	return append(pattern{{text: user}}, p...), nil
 }
 
-// checkText refuses characters that cannot be part of an operand.
-func (s *scanner) checkText(pos, end int) error {
+// checkText refuses characters that cannot be part of an operand, but those of besides.
+func (s *scanner) checkText(pos, end int, besides string) error {
 	inside := false
 	for i, r := range s.src[pos:end] {
 		at := pos + i
@@ -141,11 +322,10 @@ func (s *scanner) checkText(pos, end int) error {
 		case inside: // the items are read later
 		case r == ' ' || r == '\t':
 			return s.errorf(at, at+1, "put a comma between hosts", "a blank within a host")
-		case strings.ContainsRune(reserved, r):
-			return s.errorf(at, at+1, "", "%q is not supported here", r)
+		case strings.ContainsRune(besides, r):
 		case r == '{' || r == '}':
 			return s.errorf(at, at+1, "write a range as [1-3]", "braces mean nothing here")
-		case strings.ContainsRune("\"'`\\$;|<>#", r):
+		case strings.ContainsRune("\"'`\\$;|<>#!&^()/*?", r):
 			return s.errorf(at, at+1, "", "a host cannot hold the character %q", r)
 		}
 	}

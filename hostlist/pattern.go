@@ -3,7 +3,9 @@ package hostlist
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // A pattern is text with ranges in it: the words it stands for are all combinations,
@@ -114,4 +116,43 @@ func saturatingAdd(a, b uint64) uint64 {
 		return math.MaxUint64
 	}
 	return sum
+}
+
+// contains tells whether word is one of those that p stands for: it keeps the places
+// in word to which the parts so far can lead.
+func (p pattern) contains(word string) bool {
+	places := []int{0}
+	for _, part := range p {
+		var next []int
+		for _, at := range places {
+			if part.items == nil {
+				if strings.HasPrefix(word[at:], part.text) {
+					next = append(next, at+len(part.text))
+				}
+				continue
+			}
+			for end := at + 1; end <= len(word); end++ {
+				if slices.ContainsFunc(part.items, func(i item) bool { return i.is(word[at:end]) }) {
+					next = append(next, end)
+				}
+			}
+		}
+		slices.Sort(next)
+		places = slices.Compact(next)
+	}
+	return len(places) > 0 && places[len(places)-1] == len(word)
+}
+
+// is tells whether text is one of the values of i.
+func (i item) is(text string) bool {
+	switch {
+	case i.text != "":
+		return text == i.text
+	case i.letters:
+		return isLetter(text) && i.from <= uint64(text[0]) && uint64(text[0]) <= i.to
+	case !isDigits(text) || len(text) > maxDigits:
+		return false
+	}
+	n := number(text)
+	return i.from <= n && n <= i.to && (n-i.from)%i.step == 0 && len(text) == max(i.width, len(strconv.FormatUint(n, 10)))
 }

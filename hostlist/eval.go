@@ -254,8 +254,8 @@ func fileError(s *scanner, o operand, err error) error {
 		where = fmt.Sprintf("%s:%d: ", o.file, e.Line)
 		err = e.Err
 	}
-	if _, ok := errors.AsType[*SyntaxError](err); ok {
-		return inside(where, err)
+	if e, ok := errors.AsType[*SyntaxError](err); ok {
+		return inside(where, e.Expr, err)
 	}
 	return &SyntaxError{Expr: s.src, Pos: o.pos, End: o.end, Msg: where + err.Error(), Err: err}
 }

@@ -76,7 +76,7 @@ func (v *evaluation) members(where string, exprs []string, source string) (*Set,
 		}
 		part, err := v.text(expr, source)
 		if err != nil {
-			return nil, inside(where, err)
+			return nil, inside(where, expr, err)
 		}
 		set.addAll(part.All())
 		if err := v.check(expr, set.Len()); err != nil {
@@ -89,7 +89,10 @@ func (v *evaluation) members(where string, exprs []string, source string) (*Set,
 // unknown puts into words that a group was not found, with the name that was probably
 // meant.
 func (v *evaluation) unknown(s *scanner, o operand, g groupName, err error) error {
-	msg, hint := g.String()+": "+err.Error(), ""
+	msg, hint := err.Error(), ""
+	if !strings.Contains(msg, g.name) {
+		msg = g.String() + ": " + msg
+	}
 	names, listErr := v.p.Groups.Names(v.ctx, g.source)
 	if listErr == nil && g.name != all && len(names) > 0 && !slices.Contains(names, g.name) && v.ctx.Err() == nil {
 		msg = "unknown group " + quote(g.name)
@@ -103,9 +106,9 @@ func (v *evaluation) unknown(s *scanner, o operand, g groupName, err error) erro
 	return &SyntaxError{Expr: s.src, Pos: o.pos, End: o.end, Msg: msg, Hint: hint, Err: err}
 }
 
-// inside says where an expression stood that has a mistake.
-func inside(where string, err error) error {
-	if e, ok := errors.AsType[*SyntaxError](err); ok {
+// inside says where expr stood, if that is what has a mistake.
+func inside(where, expr string, err error) error {
+	if e, ok := errors.AsType[*SyntaxError](err); ok && e.Expr == expr {
 		outer := *e
 		outer.Msg = where + e.Msg
 		return &outer

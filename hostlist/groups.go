@@ -89,7 +89,7 @@ func (v *evaluation) members(where string, exprs []string, source string) (*Set,
 // unknown puts into words that a group was not found, with the name that was probably
 // meant.
 func (v *evaluation) unknown(s *scanner, o operand, g groupName, err error) error {
-	msg, hint := err.Error(), ""
+	msg := err.Error()
 	if !strings.Contains(msg, g.name) {
 		msg = g.String() + ": " + msg
 	}
@@ -100,10 +100,10 @@ func (v *evaluation) unknown(s *scanner, o operand, g groupName, err error) erro
 			msg += " in source " + quote(g.source)
 		}
 		if near, ok := nearest.Word(g.name, names); ok {
-			hint = "did you mean " + quote(near) + "?"
+			msg += " (did you mean " + quote(near) + "?)"
 		}
 	}
-	return &SyntaxError{Expr: s.src, Pos: o.pos, End: o.end, Msg: msg, Hint: hint, Err: err}
+	return &SyntaxError{Expr: s.src, Pos: o.pos, End: o.end, Msg: msg, Err: err}
 }
 
 // inside says where expr stood, if that is what has a mistake.

@@ -150,9 +150,9 @@ func TestResolveErrors(t *testing.T) {
 	p := parser
 	p.Groups = broken
 	for _, tt := range []struct{ expr, shown, mark, msg, hint string }{
-		{"@compute!@dwon", "@compute!@dwon", "         ^^^^^", `unknown group "dwon"`, `did you mean "down"?`},
-		{"@racks:rack3", "@racks:rack3", "^^^^^^^^^^^^", `unknown group "rack3" in source "racks"`, `did you mean "rack1"?`},
-		{"@racks:rack[1-3]", "@racks:rack[1-3]", "^^^^^^^^^^^^^^^^", `unknown group "rack3" in source "racks"`, `did you mean "rack1"?`},
+		{"@compute!@dwon", "@compute!@dwon", "         ^^^^^", `unknown group "dwon" (did you mean "down"?)`, ""},
+		{"@racks:rack3", "@racks:rack3", "^^^^^^^^^^^^", `unknown group "rack3" in source "racks" (did you mean "rack1"?)`, ""},
+		{"@racks:rack[1-3]", "@racks:rack[1-3]", "^^^^^^^^^^^^^^^^", `unknown group "rack3" in source "racks" (did you mean "rack1"?)`, ""},
 		{"@zzzzzzzzz", "@zzzzzzzzz", "^^^^^^^^^^", `unknown group "zzzzzzzzz"`, ""},
 		{"@rack:rack1", "@rack:rack1", "^^^^^^^^^^^", `@rack:rack1: no source "rack"`, ""},
 		{"a,@rack:*", "a,@rack:*", "  ^^^^^^^", `@rack:*: no source "rack"`, ""},

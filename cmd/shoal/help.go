@@ -116,6 +116,7 @@ func flagParts(f *pflag.Flag) (left, text string) {
 	}
 	value, text := pflag.UnquoteUsage(f)
 	switch {
+	case f.Value.Type() == "count":
 	case value != "" && f.NoOptDefVal != "":
 		left += "[=" + value + "]"
 	case value != "":

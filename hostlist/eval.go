@@ -153,7 +153,9 @@ func (v *evaluation) expand(s *scanner, o operand) (*Set, error) {
 		return nil, err
 	}
 	e := Expr{operands: []pattern{o.pattern}}
-	return NewSet(e.All()), nil
+	set := makeSet(e.Len())
+	set.addAll(e.All())
+	return set, nil
 }
 
 // groupsOf returns the hosts of the group or the groups of which o is the name.

@@ -1,8 +1,11 @@
 package hostlist_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/shoal-ssh/shoal/hostlist"
@@ -61,4 +64,95 @@ func ExampleReadHosts() {
 	// postgres@db1
 	// postgres@db2
 	// root@backup:2222
+}
+
+func ExampleParse_operators() {
+	e, err := hostlist.Parse("node[1-10] & (node[4-20] ! node[6-7]), login1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(hostlist.FoldSeq(e.All()))
+	// Output:
+	// login1,node[4-5,8-10]
+}
+
+// roles are groups in a map; package inventory reads those of other tools.
+type roles map[string][]string
+
+func (r roles) Group(_ context.Context, _, name string) ([]string, error) {
+	if members, ok := r[name]; ok {
+		return members, nil
+	}
+	return nil, errors.New("there is no such group")
+}
+
+func (r roles) All(ctx context.Context, source string) ([]string, error) {
+	return r.Group(ctx, source, "all")
+}
+
+func (r roles) Names(context.Context, string) ([]string, error) {
+	return slices.Sorted(maps.Keys(r)), nil
+}
+
+func ExampleParser_Resolve() {
+	p := hostlist.Parser{Groups: roles{
+		"all":  {"@web", "db[1-2]"},
+		"web":  {"web[01-20]"},
+		"down": {"web03,db2"},
+	}}
+	for _, expr := range []string{"@web!@down", "*[1-3]!@down", "/^(db|web1)/", "@dwon"} {
+		e, err := p.Resolve(context.Background(), expr)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(e.Len(), hostlist.FoldSeq(e.All()))
+	}
+	// Output:
+	// 19 web[01-02,04-20]
+	// 6 db1,web[01-02,11-13]
+	// 12 db[1-2],web[10-19]
+	// host expression "@dwon": byte 0: unknown group "dwon" (did you mean "down"?)
+}
+
+func ExampleParser_Explain() {
+	p := hostlist.Parser{Groups: roles{"web": {"web[1-9]"}, "down": {"web3"}}}
+	steps, err := p.Explain(context.Background(), "@web!@down&web[1-5]")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range steps {
+		fmt.Printf("%c %s is %s: %d so far\n", s.Op, s.Text, s.Set, s.Result.Len())
+	}
+	// Output:
+	// , @web is web[1-9]: 9 so far
+	// ! @down is web3: 8 so far
+	// & web[1-5] is web[1-5]: 4 so far
+}
+
+func ExampleSet() {
+	up := hostlist.NewSet(slices.Values([]string{"web1", "web2", "web3"}))
+	done := new(hostlist.Set)
+	done.Add("web2")
+	fmt.Println(up.Difference(done))
+	// Output:
+	// web[1,3]
+}
+
+func ExampleSplit() {
+	for part := range hostlist.Split([]string{"web1", "web2", "web3", "web4", "web5"}, 2) {
+		fmt.Println(hostlist.Fold(part))
+	}
+	// Output:
+	// web[1-3]
+	// web[4-5]
+}
+
+func ExampleSlice() {
+	names, err := hostlist.Slice([]string{"a", "b", "c", "d", "e"}, "0,2-9")
+	fmt.Println(names, err)
+	// Output:
+	// [a c d e] <nil>
 }

@@ -39,3 +39,22 @@ func BenchmarkExpand(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSets takes a third out of a million hosts.
+func BenchmarkSets(b *testing.B) {
+	for b.Loop() {
+		e, err := hostlist.Parse("node[1-1000000]!node[3-1000000/3]")
+		if err != nil || e.Len() != 666_667 {
+			b.Fatal(e.Len(), err)
+		}
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	for b.Loop() {
+		e, err := hostlist.Parse("rack[1-100]node[0001-1000].example.com:22,login[1-4]")
+		if err != nil || e.Count() != 100_004 {
+			b.Fatal(e.Count(), err)
+		}
+	}
+}

@@ -22,6 +22,11 @@ func NewSet(names iter.Seq[string]) *Set {
 	return s
 }
 
+// makeSet returns an empty set with room for n hosts.
+func makeSet(n int) *Set {
+	return &Set{names: make([]string, 0, n), index: make(map[string]struct{}, n)}
+}
+
 // Add puts name into s, and reports whether it is new there.
 func (s *Set) Add(name string) bool {
 	if s.Contains(name) {
@@ -58,7 +63,8 @@ func (s *Set) String() string { return Fold(s.names) }
 
 // Union returns the hosts that are in s or in t: those of s come first.
 func (s *Set) Union(t *Set) *Set {
-	u := NewSet(s.All())
+	u := makeSet(s.Len() + t.Len())
+	u.addAll(s.All())
 	u.addAll(t.All())
 	return u
 }
@@ -96,12 +102,14 @@ func (s *Set) in(t *Set) bool {
 }
 
 func (s *Set) filter(keep func(string) bool) *Set {
-	u := new(Set)
+	names := make([]string, 0, len(s.names))
 	for name := range s.All() {
 		if keep(name) {
-			u.Add(name)
+			names = append(names, name)
 		}
 	}
+	u := makeSet(len(names))
+	u.addAll(slices.Values(names))
 	return u
 }
 

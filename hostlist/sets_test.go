@@ -346,3 +346,69 @@ func TestChoices(t *testing.T) {
 		}
 	}
 }
+
+// TestCount holds the number of different hosts against the hosts.
+func TestCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		operand := rapid.StringMatching(`[nm](\[[1-9](,[1-9])?\]|\[[1-4]-[5-9](/2)?,0[1-9]\]|\[0[1-4]-1[0-9]\]|\[a-c\]|[0-3]|x|-){1,3}(:2[23])?`)
+		expr := strings.Join(rapid.SliceOfN(operand, 1, 4).Draw(t, "operands"), ",")
+		e, err := hostlist.Parse(expr)
+		if err != nil {
+			t.Fatalf("%s: %v", expr, err)
+		}
+		if got, want := e.Count(), hostlist.NewSet(e.All()).Len(); got != want {
+			t.Errorf("%s: got %d, want %d", expr, got, want)
+		}
+	})
+	const many = 999_999_999_999_999_999
+	for expr, want := range map[string]int{
+		"a[1-999999999999999999]": many,
+		"a[1-500000000000000000],a[500000000000000001-999999999999999999]": many,
+		"a1b[1-500000000000000000],a2b[1-499999999999999999]":              many,
+		"a[000000000000000001-999999999999999999],ax":                      many + 1,
+		"a[1-999999999999999999],a1000000000000000000,root@a1:22":          many + 2,
+	} {
+		e, err := hostlist.Parser{Limit: -1}.Parse(expr)
+		if err != nil || e.Count() != want {
+			t.Errorf("%s: got %v, want %d", expr, err, want)
+		}
+	}
+}
+
+func FuzzResolve(f *testing.F) {
+	for _, expr := range []string{
+		"@compute & (rack[1-4]* ! @down)", "@racks:rack[1-2]^@racks:odd", "@*!@compute", "^web.hosts,a", "/gpu[12]$/,/m1\\/|^adm/",
+		"*[2-3]&gp?[1-2]", "((a)),(b!c)^d", "n[1-10]&n[5-15/2]!n7", "@x*", "@:a", "a^^bad.hosts", "()", "/a", "@a:b:c", "[::1]*", "@@x",
+		"root@web[1-3]:22!web2",
+	} {
+		f.Add(expr)
+	}
+	f.Fuzz(func(t *testing.T, expr string) {
+		p := parser
+		p.Limit = 1000
+		e, err := p.Resolve(t.Context(), expr)
+		steps, explainErr := p.Explain(t.Context(), expr)
+		if err != nil {
+			if s, ok := errors.AsType[*hostlist.SyntaxError](err); ok {
+				checkError(t, s.Expr, err)
+			} else if _, ok := errors.AsType[*hostlist.LimitError](err); !ok {
+				t.Errorf("%q: got %v, want a SyntaxError or a LimitError", expr, err)
+			}
+			return
+		}
+		if explainErr != nil {
+			t.Fatalf("%q: resolved, but not explained: %v", expr, explainErr)
+		}
+		words := slices.Collect(e.All())
+		result := steps[len(steps)-1].Result
+		if e.Len() != len(words) || e.Count() != result.Len() || !slices.Equal(slices.Collect(hostlist.NewSet(e.All()).All()), slices.Collect(result.All())) {
+			t.Errorf("%q: got %q of length %d and count %d, explained as %s", expr, words, e.Len(), e.Count(), result)
+		}
+		for _, w := range words {
+			if !e.Contains(w) {
+				t.Errorf("%q: does not contain its %q", expr, w)
+			}
+		}
+		checkFold(t, words)
+	})
+}

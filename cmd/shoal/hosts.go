@@ -152,6 +152,9 @@ func (a *app) hosts(ctx context.Context, f *hostsFlags, words []string, seeded b
 
 // writeHosts writes the hosts of words in the form that the flags ask for.
 func (a *app) writeHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, f *hostsFlags, words []string, seeded bool) error {
+	if f.count && len(words) == 1 && words[0] != "-" && !f.all && f.exclude == nil && f.slice == "" && f.pick == 0 && f.split == 1 {
+		return countHosts(ctx, w, p, words[0])
+	}
 	set, err := a.hostsOf(ctx, p, f, words)
 	if err != nil {
 		return err
@@ -159,7 +162,10 @@ func (a *app) writeHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser
 	if f.list > 0 {
 		return listGroups(ctx, w, p, f, set)
 	}
-	names := hostlist.Sort(set.All())
+	names := slices.Collect(set.All())
+	if f.expand || f.slice != "" || f.pick > 0 || f.split > 1 {
+		names = hostlist.Sort(set.All())
+	}
 	if f.slice != "" {
 		if names, err = hostlist.Slice(names, f.slice); err != nil {
 			return exprError("-I", err)
@@ -182,6 +188,21 @@ func (a *app) writeHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser
 		}
 		w.WriteString(text)
 		w.WriteByte('\n')
+	}
+	return nil
+}
+
+// countHosts writes how many hosts expr stands for, if it can without making them.
+func countHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, expr string) error {
+	e, err := p.Resolve(ctx, expr)
+	if err != nil {
+		return exprError("", err)
+	}
+	n := e.Count()
+	fmt.Fprintln(w, n)
+	if n == 0 {
+		w.Flush()
+		return &codeError{exitNoHosts}
 	}
 	return nil
 }

@@ -122,8 +122,8 @@ func Join(ctx context.Context, procs ...*Proc) error {
 	return &TimeoutError{Finished: finished, Unfinished: unfinished, Err: context.Cause(ctx)}
 }
 
-// Lines yields the lines of both outputs as they come; Text, Stderr and
-// Continued of each [Line] are set, and Host. It ends and goes on as
+// Lines yields the lines of both outputs as they come; Text, End,
+// Stderr and Continued of each [Line] are set, and Host. It ends and goes on as
 // [Stream.Lines] does.
 func (p *Proc) Lines(ctx context.Context) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
@@ -136,7 +136,7 @@ func (p *Proc) Lines(ctx context.Context) iter.Seq2[Line, error] {
 				if ended[i] != nil {
 					continue
 				}
-				text, wait, err := s.next()
+				text, end, wait, err := s.next()
 				if waits[i] = wait; wait != nil {
 					continue
 				}
@@ -145,7 +145,7 @@ func (p *Proc) Lines(ctx context.Context) iter.Seq2[Line, error] {
 					continue
 				}
 				took = true
-				if !yield(Line{Host: p.conn.host.Name, Stderr: i == 1, Text: text, Continued: err != nil}, nil) {
+				if !yield(Line{Host: p.conn.host.Name, Stderr: i == 1, Text: text, End: end, Continued: err != nil}, nil) {
 					return
 				}
 			}

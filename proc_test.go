@@ -154,7 +154,7 @@ func TestProcLines(t *testing.T) {
 			break
 		}
 	}
-	want := []shoal.Line{{Host: "host0", Text: "out"}, {Host: "host0", Stderr: true, Text: "err"}, {Host: "host0", Text: "last"}}
+	want := []shoal.Line{{Host: "host0", Text: "out", End: "\n"}, {Host: "host0", Stderr: true, Text: "err", End: "\n"}, {Host: "host0", Text: "last"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -81,7 +81,7 @@ func (p *Proc) sink(w io.Writer, s *Stream, out sinks, stderr bool) func([]byte)
 	}
 	text := lineCutter{decoder: p.cmd.decoder()}
 	return func(b []byte) error {
-		text.add(b, func(line string, _ bool) {
+		text.add(b, func(line, _ string, _ bool) {
 			log.LogAttrs(context.Background(), LevelLine, "output", hostAttr(p.conn.host), slog.String("stream", name), slog.String("line", line))
 		})
 		return sink(b)

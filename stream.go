@@ -132,7 +132,7 @@ func (s *Stream) take(p []byte) (int, error) {
 func (s *Stream) Lines(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for {
-			line, wait, err := s.next()
+			line, _, wait, err := s.next()
 			if wait != nil {
 				err = waitFor(ctx, wait)
 				if err == nil {
@@ -152,53 +152,54 @@ func (s *Stream) Lines(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// next takes the next line, or returns what to wait for.
-func (s *Stream) next() (line string, wait <-chan struct{}, err error) {
+// next takes the next line and its end, or returns what to wait for.
+func (s *Stream) next() (line, end string, wait <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	line, err = s.line()
+	line, end, err = s.line()
 	if err == errNoLine {
-		return "", s.waitLocked(0, nil), nil
+		return "", "", s.waitLocked(0, nil), nil
 	}
-	return line, nil, err
+	return line, end, nil, err
 }
 
 var errNoLine = errors.New("no whole line yet")
 
-// line takes the next line from what is there.
-func (s *Stream) line() (string, error) {
+// line takes the next line and its end from what is there.
+func (s *Stream) line() (text, end string, err error) {
 	for {
 		if i := bytes.IndexByte(s.text[s.scanned:], '\n'); i >= 0 {
-			end := s.scanned + i
-			line := bytes.TrimSuffix(s.text[:end], []byte("\r"))
+			n := s.scanned + i
+			line := bytes.TrimSuffix(s.text[:n], []byte("\r"))
 			if len(line) > MaxLine {
-				return s.rest(MaxLine), ErrLineContinues
+				return s.rest(MaxLine), "", ErrLineContinues
 			}
-			s.text, s.scanned = s.text[end+1:], 0
-			return string(line), nil
+			text, end = string(line), string(s.text[len(line):n+1])
+			s.text, s.scanned = s.text[n+1:], 0
+			return text, end, nil
 		}
 		s.scanned = len(s.text)
 		// A "\r" behind a piece may belong to the line's end.
 		if len(s.text) > MaxLine && string(s.text[MaxLine:]) != "\r" {
-			return s.rest(MaxLine), ErrLineContinues
+			return s.rest(MaxLine), "", ErrLineContinues
 		}
 		more, err := s.more()
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if more {
 			continue
 		}
 		if s.end == nil {
-			return "", errNoLine
+			return "", "", errNoLine
 		}
 		switch {
 		case len(s.text) > MaxLine:
-			return s.rest(MaxLine), ErrLineContinues
+			return s.rest(MaxLine), "", ErrLineContinues
 		case len(s.text) > 0:
-			return s.rest(len(s.text)), nil
+			return s.rest(len(s.text)), "", nil
 		}
-		return "", s.end
+		return "", "", s.end
 	}
 }
 

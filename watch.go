@@ -19,6 +19,11 @@ type Line struct {
 	Stderr    bool   // from stderr, else from stdout
 	Text      string // decoded, without its line end
 	Continued bool   // the line goes on in the host's next Line of this output
+
+	// End is the line's end as it came: "\n", "\r\n", or nothing where the
+	// line goes on or the output ended without one. Text and End of all Lines
+	// of an output are the output.
+	End string
 }
 
 // Event is something that happened on one host: lines that came, or its end.
@@ -143,8 +148,8 @@ func (s *lineSink) add(b []byte) {
 	}
 	s.shut = b == nil
 	batch := make([]Line, 0, bytes.Count(b, []byte{'\n'})+1)
-	emit := func(text string, continued bool) {
-		batch = append(batch, Line{Host: s.host, Index: s.index, Stderr: s.stderr, Text: text, Continued: continued})
+	emit := func(text, end string, continued bool) {
+		batch = append(batch, Line{Host: s.host, Index: s.index, Stderr: s.stderr, Text: text, End: end, Continued: continued})
 	}
 	s.text.add(b, emit)
 	if len(batch) > 0 {
@@ -161,7 +166,7 @@ type lineCutter struct {
 }
 
 // add takes bytes, or nil for the end.
-func (c *lineCutter) add(b []byte, emit func(text string, continued bool)) {
+func (c *lineCutter) add(b []byte, emit func(text, end string, continued bool)) {
 	last := b == nil
 	if c.decoder != nil {
 		b, c.raw = decode(c.decoder, nil, append(c.raw, b...), last)

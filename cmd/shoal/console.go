@@ -16,8 +16,9 @@ import (
 type console struct {
 	mu       sync.Mutex
 	answered sync.Cond
-	asking   atomic.Bool // written with mu held
-	late     []string    // said while a question stood there
+	asking   atomic.Bool         // written with mu held
+	late     []string            // said while a question stood there
+	mask     func(string) string // takes out what must not be shown; nil for nothing
 	screen   *render.Screen
 	status   *render.StatusLine
 
@@ -54,6 +55,9 @@ func (c *console) show(f func()) {
 func (c *console) say(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mask != nil {
+		line = c.mask(line)
+	}
 	if c.asking.Load() {
 		c.late = append(c.late, line)
 		return

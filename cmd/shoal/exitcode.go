@@ -16,6 +16,7 @@ const (
 	exitTimeout  = 4 // some host timed out
 	exitPolicy   = 5 // stopped by -k, --max-fail, the canary or --check, or a question was answered with no
 	exitNoHosts  = 6
+	exitViolated = 7   // --same or --expect was violated
 	exitInternal = 125 // Shoal's own failure, such as output that cannot be written
 	exitPipe     = 141 // the reader of the output is gone: 128 + SIGPIPE
 )
@@ -40,6 +41,7 @@ func (*deadlineError) Is(target error) bool { return target == context.DeadlineE
 type verdict struct {
 	failed, noReach, timedOut, internal bool
 	stopped                             bool // some host was, or was never begun
+	violated                            bool // --same or --expect was
 	largest                             int  // of the remote codes, as -S has it
 }
 
@@ -73,7 +75,7 @@ func (v *verdict) add(x *render.Exit) {
 
 // code returns the exit code of a run that was stopped for that reason, or
 // not. Where several apply, an interrupt comes first, then policy, hosts not
-// reached, timeouts, failures.
+// reached, timeouts, what --same and --expect found, failures.
 func (v *verdict) code(stopped error, wantLargest bool) int {
 	if e, ok := errors.AsType[*signalError](stopped); ok {
 		return e.code()
@@ -91,6 +93,8 @@ func (v *verdict) code(stopped error, wantLargest bool) int {
 		return exitNoReach
 	case v.timedOut, v.stopped && errors.Is(stopped, errDeadline):
 		return exitTimeout
+	case v.violated:
+		return exitViolated
 	case v.failed:
 		return exitFailed
 	case v.stopped:

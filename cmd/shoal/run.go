@@ -18,8 +18,8 @@ not touch.
 
 Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
 host was not reached; 4 some host timed out; 5 stopped by -k, --max-fail, the canary, a
-check or an answer; 6 no hosts; 125 a failure of Shoal itself; 130 interrupted.
-Where several apply, the first of 130, 5, 3, 4, 1.
+check or an answer; 6 no hosts; 7 --same or --expect violated; 125 a failure of
+Shoal itself; 130 interrupted. Where several apply, the first of 130, 5, 3, 4, 7, 1.
 
 What is piped in goes to each host, to its end, as with ssh; -n keeps it back,
 which loops and jobs want whose own input is not meant for the hosts.
@@ -39,6 +39,7 @@ and %%{ is no beginning.`
 
 const runExample = `  shoal run -w 'web[01-20],db1' uptime
   shoal run -w 'node[1-4]' -b uname -r
+  shoal run -w 'node[1-99]' --diff --same sysctl -n vm.swappiness
   shoal run --hosts-file hosts.txt -l root -u 30s 'df -h | tail -n +2'
   shoal run -w 'web[1-20]' --sudo -K systemctl restart nginx
   shoal run -w 'web[1-20]' --canary 1 --batch 10% --max-fail 2 --check 'curl -fs localhost/health' --sudo systemctl restart nginx
@@ -150,8 +151,14 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	}
 	j := newJob(a, &f.output.viewFlags, &f.pace, hosts)
 	j.console.screen.Raw = f.output.raw
-	r := newRunner(j, command, f.output.renderer(j.console.screen))
+	show, err := f.output.renderer(j.console.screen)
+	if err != nil {
+		return err
+	}
+	r := newRunner(j, command, show)
+	r.violated = show.violated
 	a.keep(&r.job, &f.journal)
+	r.redact(f.output.redact.find) // the journal too
 	r.largest = f.output.largest
 	r.rollout, r.check = &f.rollout, check
 	r.quiet = f.output.quiet

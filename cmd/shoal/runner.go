@@ -17,6 +17,8 @@ type runner struct {
 	command shoal.Command
 	largest bool // -S
 
+	violated func() bool // --same or --expect was; nil where nothing was asked
+
 	rollout *rolloutFlags
 	check   shoal.Command // of --check
 	quiet   bool
@@ -47,6 +49,7 @@ func (r *runner) watch(ctx context.Context) error {
 		r.console.show(func() { r.event(e) })
 	}
 	stopTicks()
+	r.verdict.violated = r.violated != nil && r.violated()
 	var err error
 	r.console.show(func() {
 		r.tally.Stopped = r.stopped()
@@ -79,7 +82,7 @@ func (r *runner) lines(lines []shoal.Line, t time.Duration) []render.Line {
 			n = &r.seq[2*l.Index+1]
 		}
 		r.batch = append(r.batch, render.Line{
-			Host: l.Host, Index: l.Index, Stderr: l.Stderr, Seq: *n, T: t, Text: l.Text, Continued: l.Continued,
+			Host: l.Host, Index: l.Index, Stderr: l.Stderr, Seq: *n, T: t, Text: l.Text, Continued: l.End == "", CR: l.End == "\r\n",
 		})
 		*n++
 	}

@@ -288,14 +288,25 @@ func (a *app) show(f *outputFlags, words []string) error {
 		text += fmt.Sprintf(" on %s: %s", shorten(r.Start.Set, 60), r.Start.Command)
 	}
 	s.Say(text)
-	err = r.Replay(f.renderer(s))
+	shown, err := f.renderer(s)
+	if err != nil {
+		return err
+	}
+	show := render.Renderer(shown)
+	if f.redact.find != nil {
+		show = &render.Redact{To: show, Find: f.redact.find}
+	}
+	err = r.Replay(show)
 	if errors.Is(err, render.ErrNoEnd) {
 		ended := fmt.Sprintf("when %d of %s had ended", r.End.Hosts, count(r.Start.Hosts))
 		s.Say(map[bool]string{true: "the run goes on: this is how it was ", false: "the run was interrupted "}[r.State == runs.Running] + ended)
 		err = nil
 	}
-	if err == nil && s.Err() != nil {
+	switch {
+	case err == nil && s.Err() != nil:
 		return &codeError{exitPipe}
+	case err == nil && shown.violated():
+		return &codeError{exitViolated}
 	}
 	return err
 }

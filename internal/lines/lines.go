@@ -14,10 +14,11 @@ const MaxPiece = 64 << 10
 type Splitter struct{ carry []byte }
 
 // Add takes the next bytes of the stream and calls emit for each line that is
-// whole, without its "\n" and one "\r" before it. A line longer than MaxPiece
-// comes in pieces, with continued set on all but the last, and in the same ones
-// however the stream was cut up. The texts of one call share their memory.
-func (s *Splitter) Add(p []byte, emit func(text string, continued bool)) {
+// whole, without its "\n" and one "\r" before it, which are its end. A line
+// longer than MaxPiece comes in pieces, with continued set and no end on all but
+// the last, and in the same ones however the stream was cut up. The texts of one
+// call share their memory.
+func (s *Splitter) Add(p []byte, emit func(text, end string, continued bool)) {
 	end := bytes.LastIndexByte(p, '\n') + 1
 	if end > 0 {
 		whole := p[:end]
@@ -30,32 +31,36 @@ func (s *Splitter) Add(p []byte, emit func(text string, continued bool)) {
 	s.carry = append(s.carry, p[end:]...)
 	// A "\r" behind a piece may belong to the line's end.
 	for len(s.carry) > MaxPiece && string(s.carry[MaxPiece:]) != "\r" {
-		emit(string(s.carry[:MaxPiece]), true)
+		emit(string(s.carry[:MaxPiece]), "", true)
 		s.carry = append(s.carry[:0], s.carry[MaxPiece:]...)
 	}
 }
 
-func split(text string, emit func(string, bool)) {
+func split(text string, emit func(text, end string, continued bool)) {
 	for len(text) > 0 {
 		line, rest, _ := strings.Cut(text, "\n")
 		text = rest
-		line = strings.TrimSuffix(line, "\r")
+		end := "\n"
+		if l, ok := strings.CutSuffix(line, "\r"); ok {
+			line, end = l, "\r\n"
+		}
 		for len(line) > MaxPiece {
-			emit(line[:MaxPiece], true)
+			emit(line[:MaxPiece], "", true)
 			line = line[MaxPiece:]
 		}
-		emit(line, false)
+		emit(line, end, false)
 	}
 }
 
-// Flush emits the last line where the stream ended without a "\n".
-func (s *Splitter) Flush(emit func(text string, continued bool)) {
+// Flush emits the last line where the stream ended without a "\n". It has no
+// end.
+func (s *Splitter) Flush(emit func(text, end string, continued bool)) {
 	if len(s.carry) > MaxPiece {
-		emit(string(s.carry[:MaxPiece]), true)
+		emit(string(s.carry[:MaxPiece]), "", true)
 		s.carry = s.carry[MaxPiece:]
 	}
 	if len(s.carry) > 0 {
-		emit(string(s.carry), false)
+		emit(string(s.carry), "", false)
 		s.carry = nil
 	}
 }

@@ -10,11 +10,15 @@ import (
 
 // pieces feeds the input in chunks of these sizes, the last of them again and
 // again, and returns what came out: the end of a line as "\n", so that pieces
-// that continue have none.
-func pieces(input []byte, sizes ...int) []string {
+// that continue have none. What came out must be what went in.
+func pieces(t *testing.T, input []byte, sizes ...int) []string {
+	t.Helper()
 	var s Splitter
 	var got []string
-	emit := func(text string, continued bool) {
+	var whole strings.Builder
+	in := input
+	emit := func(text, end string, continued bool) {
+		whole.WriteString(text + end)
 		if !continued {
 			text += "\n"
 		}
@@ -26,6 +30,9 @@ func pieces(input []byte, sizes ...int) []string {
 		input = input[n:]
 	}
 	s.Flush(emit)
+	if whole.String() != string(in) {
+		t.Errorf("with their ends: got %.200q, want %.200q", whole.String(), in)
+	}
 	return got
 }
 
@@ -53,7 +60,7 @@ func TestSplitter(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			small := max(len(tt.in)/1000, 1)
 			for _, sizes := range [][]int{{1 << 30}, {small}, {7 * small}, {MaxPiece, small}, {MaxPiece + 1, small}} {
-				if got := pieces([]byte(tt.in), sizes...); !slices.Equal(got, tt.want) {
+				if got := pieces(t, []byte(tt.in), sizes...); !slices.Equal(got, tt.want) {
 					t.Errorf("in chunks of %v: got %.100q, want %.100q", sizes, got, tt.want)
 				}
 			}
@@ -70,8 +77,8 @@ func FuzzSplitter(f *testing.F) {
 	f.Add([]byte("y\r\n"), uint32(2*MaxPiece-1), uint16(2), uint16(50000))
 	f.Fuzz(func(t *testing.T, input []byte, pad uint32, first, other uint16) {
 		input = slices.Concat(bytes.Repeat([]byte("x"), int(pad%(2*MaxPiece+3))), input)
-		want := pieces(input, len(input))
-		got := pieces(input, int(first), max(int(other), len(input)/1000))
+		want := pieces(t, input, len(input))
+		got := pieces(t, input, int(first), max(int(other), len(input)/1000))
 		if !slices.Equal(got, want) {
 			t.Fatalf("in chunks of %d and %d: got %.200q, in one %.200q", first, other, got, want)
 		}
@@ -99,7 +106,7 @@ func BenchmarkLongLine(b *testing.B) {
 			for b.Loop() {
 				var s Splitter
 				n := 0
-				emit := func(text string, _ bool) { n += len(text) }
+				emit := func(text, _ string, _ bool) { n += len(text) }
 				for range size / len(chunk) {
 					s.Add(chunk, emit)
 				}

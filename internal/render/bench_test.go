@@ -54,10 +54,14 @@ func BenchmarkJSONL(b *testing.B) {
 }
 
 func BenchmarkFold(b *testing.B) {
-	f := &render.Fold{Screen: new(render.Screen), TempDir: b.TempDir()}
-	benchmarkLines(b, f, "2026-11-22 08:30:00 INFO request served ")
-	if err := f.End(render.End{}); err != nil {
-		b.Error(err)
+	for name, loose := range map[string]bool{"exact": false, "loose": true} {
+		b.Run(name, func(b *testing.B) {
+			f := &render.Fold{Screen: new(render.Screen), TempDir: b.TempDir(), Loose: loose}
+			benchmarkLines(b, f, "2026-11-22 08:30:00 INFO request served ")
+			if err := f.End(render.End{}); err != nil {
+				b.Error(err)
+			}
+		})
 	}
 }
 

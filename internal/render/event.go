@@ -35,6 +35,21 @@ type Line struct {
 	// stream's next Line. On the last Line of a stream it says that the output
 	// ended without a newline.
 	Continued bool
+
+	// CR says that a carriage return stood before the newline. It is part of
+	// no line that is shown to people, but of exact output.
+	CR bool
+}
+
+// appendEnd appends the end of a line as the host wrote it.
+func (n *Line) appendEnd(p []byte) []byte {
+	switch {
+	case n.Continued:
+		return p
+	case n.CR:
+		return append(p, "\r\n"...)
+	}
+	return append(p, '\n')
 }
 
 // Status says how a host ended.
@@ -105,6 +120,17 @@ type Exit struct {
 	OutputOpen bool // the command ended, but something kept its output open
 	Truncated  bool // output was cut at a limit
 	Attempts   int  // connection attempts; 0 and 1 mean the same
+}
+
+// ended reports whether the command ended by itself, well or not.
+func (x *Exit) ended() bool {
+	switch x.Status {
+	case OK, Signal:
+		return true
+	case Failed:
+		return x.RC != nil
+	}
+	return false
 }
 
 // End closes a run. Its numbers add up to Hosts.

@@ -24,10 +24,17 @@ import (
 // final newline makes no difference. Small groups come first, for they are the
 // ones to look at. Hosts that wrote nothing have no block. Standard error is
 // shown live, as [Live] does, unless it is folded too.
+//
+// The majority is the largest block of hosts whose command ended. With Diff it
+// comes first, and each other block as what differs from it, in the unified
+// format; with Loose it comes last and the others as differences before it.
+// There, hosts that wrote nothing have a block too, for that is a difference.
 type Fold struct {
 	Screen *Screen
 
 	Stderr     bool   // fold standard error with the output, in order of arrival
+	Loose      bool   // mask what differs from host to host and moment to moment
+	Diff       bool   // show differences from the majority
 	QuietErr   bool   // leave standard error to another renderer
 	ByHost     bool   // a block for every host
 	Timestamps bool   // before lines shown live
@@ -47,9 +54,10 @@ type folding struct {
 	name    string
 	index   int
 	text    *text
-	sums    [2]hash.Hash // by stream
-	open    [2]bool      // the stream is in the middle of a line
-	writing stream       // whose line text ends with
+	sums    [2]hash.Hash   // by stream
+	masked  [2]*maskWriter // by stream, into sums of their own; nil unless loose
+	open    [2]bool        // the stream is in the middle of a line
+	writing stream         // whose line text ends with
 }
 
 // sameness is what hosts of one block have in common.
@@ -60,16 +68,20 @@ type sameness struct {
 }
 
 type group struct {
-	end   string
-	names []string
-	first int // index of the first host
-	text  *text
+	end    string
+	names  []string
+	first  int // index of the first host
+	text   *text
+	mask   mask // of the host that wrote text
+	sums   [2][sha256.Size]byte
+	masked bool // the texts are equal only with their masks
+	ended  bool // the commands ended by themselves
 }
 
 // Start implements [Renderer].
 func (f *Fold) Start(e Start) {
 	f.live = Live{Screen: f.Screen, Timestamps: f.Timestamps, start: e.Time}
-	f.spool = spool{dir: f.TempDir, limit: cmp.Or(f.Memory, 64<<20)}
+	f.spool = spool{dir: f.TempDir, limit: cmp.Or(f.Memory, defaultMemory)}
 	f.hosts = make(map[int]*folding)
 	f.groups = make(map[sameness]*group)
 }
@@ -95,8 +107,15 @@ func (f *Fold) host(name string, index int) *folding {
 	h := f.hosts[index]
 	if h == nil {
 		h = &folding{name: name, index: index, text: f.spool.new()}
-		h.sums[toStdout] = sha256.New()
-		h.sums[toStderr] = sha256.New()
+		for to := range h.sums {
+			h.sums[to] = sha256.New()
+		}
+		if f.Loose {
+			m := newMask(name)
+			for to := range h.masked {
+				h.masked[to] = &maskWriter{mask: m, to: sha256.New()}
+			}
+		}
 		f.hosts[index] = h
 	}
 	f.last = h
@@ -121,7 +140,29 @@ func (h *folding) add(n *Line, buf *[]byte) {
 		*buf = append(*buf, '\n')
 	}
 	h.text.write(*buf)
-	h.sums[to].Write(*buf)
+	h.sum(to, *buf)
+}
+
+func (h *folding) sum(to stream, p []byte) {
+	h.sums[to].Write(p)
+	if m := h.masked[to]; m != nil {
+		m.Write(p)
+	}
+}
+
+// total returns the sums of both streams, and with masks those with masks.
+func (h *folding) total() (plain, masked [2][sha256.Size]byte) {
+	for to := range h.sums {
+		if h.open[to] {
+			h.sum(stream(to), newline)
+		}
+		h.sums[to].Sum(plain[to][:0])
+		if m := h.masked[to]; m != nil {
+			m.flush()
+			m.to.(hash.Hash).Sum(masked[to][:0])
+		}
+	}
+	return plain, masked
 }
 
 // endLine gives text the newline that its last line lacks.
@@ -143,21 +184,25 @@ func (f *Fold) Exit(x Exit) {
 	if f.ByHost {
 		key.index = x.Index
 	}
-	for to, sum := range h.sums {
-		if h.open[to] {
-			sum.Write(newline)
-		}
-		sum.Sum(key.sums[to][:0])
+	plain, masked := h.total()
+	key.sums = plain
+	var m mask
+	if f.Loose {
+		key.sums, m = masked, h.masked[toStdout].mask
 	}
 	g := f.groups[key]
 	if g == nil {
-		f.groups[key] = &group{end: end, names: []string{x.Host}, first: x.Index, text: h.text}
+		f.groups[key] = &group{
+			end: end, names: []string{x.Host}, first: x.Index, text: h.text, mask: m, sums: plain,
+			ended: x.ended(),
+		}
 		return
 	}
 	if g.names = append(g.names, x.Host); g.end != end {
 		g.end = key.end
 	}
 	g.first = min(g.first, x.Index)
+	g.masked = g.masked || g.sums != plain
 	h.text.drop()
 }
 
@@ -191,16 +236,31 @@ func (f *Fold) End(End) error {
 	}
 	f.Screen.Hold()
 	defer f.Screen.Release()
-	for _, g := range f.blocks() {
-		if !g.text.empty() {
-			f.block(g)
-		}
-	}
+	f.show()
 	f.spool.close()
 	return errors.Join(f.spool.err, f.Screen.end())
 }
 
-// blocks orders the groups: by host, or the smallest first.
+// show shows the blocks.
+func (f *Fold) show() {
+	all := f.blocks()
+	d := f.differ(all)
+	for _, g := range all {
+		if g.text.empty() && (d == nil || !g.ended) {
+			continue
+		}
+		f.header(g)
+		if d == nil || g == d.majority {
+			f.whole(g)
+		} else {
+			d.show(g)
+		}
+		f.Screen.flush()
+	}
+}
+
+// blocks orders the groups: by host, or the smallest first, but for the
+// majority where the others are shown beside it.
 func (f *Fold) blocks() []*group {
 	var all []*group
 	for _, g := range f.groups {
@@ -209,14 +269,33 @@ func (f *Fold) blocks() []*group {
 	slices.SortFunc(all, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(len(a.names), len(b.names)), cmp.Compare(a.first, b.first))
 	})
+	if m := majority(all); m != nil && (f.Loose || f.Diff) {
+		all = slices.DeleteFunc(all, func(g *group) bool { return g == m })
+		if f.Diff {
+			return slices.Insert(all, 0, m)
+		}
+		return append(all, m)
+	}
 	return all
+}
+
+// majority returns the first of the largest groups of hosts whose command ended,
+// or nil.
+func majority(all []*group) *group {
+	var m *group
+	for _, g := range all {
+		if g.ended && (m == nil || len(g.names) > len(m.names)) {
+			m = g
+		}
+	}
+	return m
 }
 
 var newline = []byte{'\n'}
 
 const rule = "---------------\n"
 
-func (f *Fold) block(g *group) {
+func (f *Fold) header(g *group) {
 	s := f.Screen
 	s.begin(toStdout, ours)
 	color, bad := "", ""
@@ -230,18 +309,46 @@ func (f *Fold) block(g *group) {
 		s.buf = appendColor(s.buf, bad, g.end)
 	}
 	s.buf = append(append(s.buf, '\n'), rule...)
-	if err := s.copyText(g.text.reader()); err != nil {
-		f.spool.err = errors.Join(f.spool.err, fmt.Errorf("keeping output: %w", err))
-	}
-	s.flush()
 }
 
-// copyText writes r, line by line so that nothing but newlines ends one.
-func (s *Screen) copyText(r io.Reader) error {
+// whole shows all that a group wrote, masked where the hosts differ in no more
+// than that.
+func (f *Fold) whole(g *group) {
+	if g.text.empty() {
+		f.Screen.note("no output")
+		return
+	}
+	if err := f.Screen.copyText(g.text.reader(), g.masker()); err != nil {
+		f.failed(err)
+	}
+}
+
+// masker returns what masks the lines of a group, or nil.
+func (g *group) masker() func([]byte) []byte {
+	if !g.masked {
+		return nil
+	}
+	return g.mask.line
+}
+
+// note writes a remark in place of output.
+func (s *Screen) note(text string) { s.buf = append(s.buf, "("+text+")\n"...) }
+
+// failed keeps an error of reading output back.
+func (f *Fold) failed(err error) {
+	f.spool.err = errors.Join(f.spool.err, fmt.Errorf("keeping output: %w", err))
+}
+
+// copyText writes r, line by line so that nothing but newlines ends one. A mask
+// may be nil.
+func (s *Screen) copyText(r io.Reader, mask func([]byte) []byte) error {
 	in := bufio.NewReaderSize(r, flushSize)
 	torn := ""
 	for {
 		p, err := in.ReadSlice('\n')
+		if mask != nil {
+			p = mask(p)
+		}
 		if s.Raw {
 			s.buf = append(s.buf, p...)
 		} else {

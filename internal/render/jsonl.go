@@ -14,7 +14,8 @@ import (
 // in docs/jsonl.schema.json says. It is what scripts read and what the journal
 // of runs keeps. Output is exact: a line is in "data" where it is UTF-8 and in
 // "b64" where not. Control characters are escaped, so that the objects are safe
-// to look at.
+// to look at. Behind the text belongs a newline, unless the line is "continued",
+// and before that a carriage return where there is "cr".
 type JSONL struct {
 	W io.Writer // nil discards; each batch of lines is one Write
 
@@ -28,6 +29,13 @@ type JSONL struct {
 func (j *JSONL) Start(e Start) {
 	j.run = e.Run
 	j.event("start")
+	j.opening(e)
+	j.close()
+	j.flush()
+}
+
+// opening writes what is known of a run at its start.
+func (j *JSONL) opening(e Start) {
 	j.text("time", e.Time.UTC().Format(time.RFC3339Nano))
 	j.number("hosts", int64(e.Hosts))
 	if e.Set != "" {
@@ -35,8 +43,6 @@ func (j *JSONL) Start(e Start) {
 	}
 	j.text("command", e.Command)
 	j.again(&e)
-	j.close()
-	j.flush()
 }
 
 // again writes what it takes to do a run again.
@@ -86,6 +92,9 @@ func (j *JSONL) line(n *Line) {
 	if n.Continued {
 		j.bool("continued")
 	}
+	if n.CR {
+		j.bool("cr")
+	}
 	j.close()
 }
 
@@ -93,6 +102,13 @@ func (j *JSONL) line(n *Line) {
 func (j *JSONL) Exit(x Exit) {
 	j.exits++
 	j.event("exit")
+	j.ending(&x)
+	j.close()
+	j.flush()
+}
+
+// ending writes what is known of a host at its end.
+func (j *JSONL) ending(x *Exit) {
 	j.text("host", x.Host)
 	j.text("status", string(x.Status))
 	j.key("rc")
@@ -128,8 +144,6 @@ func (j *JSONL) Exit(x Exit) {
 	if x.Attempts > 1 {
 		j.number("attempts", int64(x.Attempts))
 	}
-	j.close()
-	j.flush()
 }
 
 // Key writes a host key.
@@ -215,6 +229,20 @@ func (j *JSONL) pair(name, out, err string) {
 // for then the run's record is not complete.
 func (j *JSONL) End(e End) error {
 	j.event("end")
+	j.totals(e)
+	j.close()
+	j.flush()
+	switch {
+	case j.err != nil && !brokenPipe(j.err):
+		return fmt.Errorf("jsonl: %w", j.err)
+	case j.exits != e.Hosts:
+		return fmt.Errorf("jsonl: %d exits for %d hosts", j.exits, e.Hosts)
+	}
+	return nil
+}
+
+// totals writes the numbers of a run.
+func (j *JSONL) totals(e End) {
 	for _, n := range []struct {
 		name  string
 		value int
@@ -229,15 +257,6 @@ func (j *JSONL) End(e End) error {
 	if e.Stopped != "" {
 		j.text("stopped", e.Stopped)
 	}
-	j.close()
-	j.flush()
-	switch {
-	case j.err != nil && !brokenPipe(j.err):
-		return fmt.Errorf("jsonl: %w", j.err)
-	case j.exits != e.Hosts:
-		return fmt.Errorf("jsonl: %d exits for %d hosts", j.exits, e.Hosts)
-	}
-	return nil
 }
 
 func (j *JSONL) flush() {
@@ -307,14 +326,18 @@ func (j *JSONL) seconds(name string, d time.Duration) {
 }
 
 // data writes text as it is if it is UTF-8, and in base64 if not.
-func (j *JSONL) data(text string) {
+func (j *JSONL) data(text string) { j.exact("data", "b64", text) }
+
+// exact writes text under one name if it is UTF-8, and in base64 under another
+// if not.
+func (j *JSONL) exact(plain, encoded, text string) {
 	n := plainJSON(text)
 	if n < len(text) && !utf8.ValidString(text[n:]) {
-		j.key("b64")
+		j.key(encoded)
 		j.buf = append(j.buf, '"')
 		j.buf = base64.StdEncoding.AppendEncode(j.buf, []byte(text))
 	} else {
-		j.key("data")
+		j.key(plain)
 		j.buf = append(j.buf, '"')
 		j.buf = append(j.buf, text[:n]...)
 		j.buf = appendEscaped(j.buf, text[n:])

@@ -17,7 +17,7 @@ func complete(r render.Renderer) error {
 	t := begin(r, `printf "%s\n" '<&>' \ 	`, "gpu1", "gpu2", "gpu\xff\u202e\"3")
 	t.out("gpu1", "GPU 0: \"quoted\" \\ <&> \t é 漢 😀\n", "bare\rCR, \x1b[31m, \u009b, \u202e, \u2028, \x7f\n")
 	t.out("gpu1", "not UTF-8: \xff\xfe\n", "no newline")
-	t.errs("gpu1", "oops\n", "\n")
+	t.errs("gpu1", "oops\r\n", "\n")
 	t.exit(render.Exit{
 		Status: render.OK, RC: new(0), Bytes: render.Bytes{Out: 93, Err: 7},
 		Digest: render.Digest{Out: "00ff", Err: "ee"},

@@ -75,6 +75,7 @@ type object struct {
 	Data    string          `json:"data"`
 	B64     []byte          `json:"b64"`
 	More    bool            `json:"continued"`
+	CR      bool            `json:"cr"`
 	Status  Status          `json:"status"`
 	RC      *int            `json:"rc"`
 	Signal  string          `json:"signal"`
@@ -152,7 +153,7 @@ func (p *player) line(o *object) {
 	}
 	p.batch = append(p.batch, Line{
 		Host: o.Host, Index: p.place(o.Host), Stderr: o.Stream == "stderr",
-		Seq: o.Seq, T: span(o.T), Text: text, Continued: o.More,
+		Seq: o.Seq, T: span(o.T), Text: text, Continued: o.More, CR: o.CR,
 	})
 	if len(p.batch) >= replayBatch {
 		p.flush()

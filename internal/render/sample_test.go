@@ -32,11 +32,15 @@ func begin(r render.Renderer, command string, hosts ...string) *run {
 func (t *run) line(host string, stderr bool, data string) render.Line {
 	t.now += 10 * time.Millisecond
 	text, whole := strings.CutSuffix(data, "\n")
+	cr := false
+	if whole {
+		text, cr = strings.CutSuffix(text, "\r")
+	}
 	key := fmt.Sprint(host, stderr)
 	t.seq[key]++
 	return render.Line{
 		Host: host, Index: slices.Index(t.hosts, host), Stderr: stderr, Seq: t.seq[key] - 1,
-		T: t.now, Text: text, Continued: !whole,
+		T: t.now, Text: text, Continued: !whole, CR: cr,
 	}
 }
 

@@ -14,7 +14,9 @@ type spool struct {
 	dir   string // of the file; empty for the system's
 	limit int64
 	used  int64 // bytes of memory
+	none  bool  // nothing is held
 	texts map[*text]struct{}
+	line  []byte // of write
 	file  *os.File
 	size  int64
 	err   error // the file's first error: what no longer fits is dropped
@@ -31,6 +33,25 @@ type text struct {
 
 type extent struct{ off, n int64 }
 
+// defaultMemory is held before output moves to the file.
+const defaultMemory = 64 << 20
+
+// keep adds a line to the text of its host.
+func (s *spool) keep(texts map[int]*text, n *Line) {
+	t := texts[n.Index]
+	if t == nil {
+		t = s.new()
+		texts[n.Index] = t
+	}
+	s.write(t, n)
+}
+
+// write adds a line with its end.
+func (s *spool) write(t *text, n *Line) {
+	s.line = n.appendEnd(append(s.line[:0], n.Text...))
+	t.write(s.line)
+}
+
 func (s *spool) new() *text {
 	t := &text{spool: s, newline: true}
 	if s.texts == nil {
@@ -43,6 +64,10 @@ func (s *spool) new() *text {
 func (t *text) write(p []byte) {
 	s := t.spool
 	if len(p) == 0 || t.cut {
+		return
+	}
+	if s.none {
+		t.newline = p[len(p)-1] == '\n'
 		return
 	}
 	if s.err != nil && s.used+int64(len(p)) > s.limit {

@@ -42,8 +42,12 @@ func (a *app) rootCommand() *cobra.Command {
 	})
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c) })
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(), a.pingCommand(), a.keysCommand(), a.hostsCommand(),
-		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(), a.demoCommand(), a.versionCommand())
+	root.AddCommand(
+		a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(),
+		a.pingCommand(), a.keysCommand(), a.hostsCommand(), a.foldCommand(),
+		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(),
+		a.demoCommand(), a.versionCommand(),
+	)
 	return root
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ type outputFlags struct {
 	timestamps, largest      bool
 	timings                  bool
 	only                     choiceFlag
-	outDir, errDir           string
+	outDir, errDir, report   string
 	redact                   redactFlag
 }
 
@@ -129,6 +130,7 @@ func (f *outputFlags) add(fs *pflag.FlagSet) {
 	fs.VarP(&f.format, "output", "O", "lines for people, an object a line as it comes, or a document at the end")
 	fs.StringVar(&f.outDir, "outdir", "", "write the stdout of each host to a file in `DIR`, named by the host")
 	fs.StringVar(&f.errDir, "errdir", "", "write the stderr of each host to a file in `DIR`, named by the host")
+	fs.StringVar(&f.report, "report", "", "write a page for a browser to `FILE`, with all output and times")
 	fs.Var(&f.only, "only", "when a host ends, show its output, if it succeeded or if it did not")
 	fs.BoolVar(&f.timings, "timings", false, "at the end, how long each stage took on each host, the slowest first")
 	fs.Var(&f.redact, "redact", "mask what matches in everything that is shown or stored")
@@ -223,6 +225,13 @@ func (f *outputFlags) renderer(s *render.Screen) (*shown, error) {
 			return nil, err
 		}
 		all.Tee = append(all.Tee, files)
+	}
+	if f.report != "" {
+		page := &render.HTML{File: f.report}
+		if err := page.Prepare(); err != nil {
+			return nil, fmt.Errorf("--report: %w", err)
+		}
+		all.Tee = append(all.Tee, page)
 	}
 	for _, c := range all.checks {
 		all.Tee = append(all.Tee, c)

@@ -32,7 +32,7 @@ type runner struct {
 // its status line.
 func newRunner(j job, command shoal.Command, show render.Renderer) *runner {
 	j.renderer = render.Tee{j.console.status, show}
-	return &runner{job: j, command: command, seq: make([]int64, 2*len(j.hosts))}
+	return &runner{job: j, command: command, rollout: new(rolloutFlags), seq: make([]int64, 2*len(j.hosts))}
 }
 
 // run prepares, runs the command and shows how it went.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,10 +102,8 @@ func checkValueName(name string) error {
 	if v, ok := strings.CutPrefix(name, "var."); ok && v != "" {
 		return nil
 	}
-	for _, known := range valueNames {
-		if name == known {
-			return nil
-		}
+	if slices.Contains(valueNames, name) {
+		return nil
 	}
 	return fmt.Errorf("unknown %%{%s}%s", name, didYouMean(name, valueNames))
 }
@@ -112,10 +111,8 @@ func checkValueName(name string) error {
 // needs reports whether one of these values is in the line.
 func (t template) needs(names ...string) bool {
 	for _, p := range t {
-		for _, n := range names {
-			if p.name == n {
-				return true
-			}
+		if slices.Contains(names, p.name) {
+			return true
 		}
 	}
 	return false

@@ -210,13 +210,13 @@ func TestProxyJumpTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var got strings.Builder
 		for _, hop := range s.ProxyJump() {
 			word, err := s.Command(hop)
 			if err != nil {
 				t.Errorf("%s: %v", jump, err)
 			}
-			got += word
+			got.WriteString(word)
 		}
 		out, _ := exec.Command("ssh", "-v", "-F", file, "web1").CombinedOutput() // which finds no jump host
 		_, command, ok := strings.Cut(string(out), "Executing proxy command: exec ")
@@ -232,8 +232,8 @@ func TestProxyJumpTokens(t *testing.T) {
 		if i := slices.Index(fields, "-p"); i >= 0 {
 			want += ":" + fields[i+1]
 		}
-		if got != want {
-			t.Errorf("%s: got %s, ssh %s", jump, got, command)
+		if got.String() != want {
+			t.Errorf("%s: got %s, ssh %s", jump, got.String(), command)
 		}
 	}
 }

@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"/internal/render":     {"hostlist", "nearest"},
 	"/internal/runs":       {"filelock", "hostlist", "nearest", "render"},
 	"/internal/printf":     {"shell"},
+	"/inventory":           {"hostlist", "nearest", "sshconfig"},
 	"/sshtest":             {"sshtest/internal/rawssh"},
 }
 

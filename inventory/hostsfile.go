@@ -128,3 +128,33 @@ func readHosts(file string, groups DSH) ([]string, error) {
 	}
 	return hosts, nil
 }
+
+// OpenHosts opens a hosts file with each line "#include FILE" replaced by the hosts
+// of that file, as one line: for [hostlist.Parser.Open]. Mistakes in what is included
+// are errors at once.
+func OpenHosts(name string) (io.ReadCloser, error) {
+	text, _, err := readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		words := strings.Fields(line)
+		if len(words) != 2 || words[0] != "#include" {
+			out.WriteString(line)
+			continue
+		}
+		var hosts []string
+		h := hostsFile{yield: func(host string, e error) bool {
+			hosts, err = append(hosts, host), e
+			return e == nil
+		}}
+		if !h.include(name, filepath.Dir(name), n, words[1], []string{name}) {
+			return nil, err
+		}
+		out.WriteString(strings.Join(hosts, ",") + "\n")
+	}
+	return io.NopCloser(strings.NewReader(out.String())), nil
+}

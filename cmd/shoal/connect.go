@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/inventory"
 	"github.com/shoal-ssh/shoal/kerberos"
 )
 
@@ -77,8 +79,8 @@ func (f *connectFlags) checkAgent(t *targetFlags) error {
 		return nil
 	}
 	const hint = "name each host that may have it with -w or -H, as in: -A -w web1,web2"
-	if len(t.files) > 0 {
-		return &usageError{what: "-A forwards the agent to no hosts out of a file", hint: hint}
+	if flag, ok := t.sets(); ok {
+		return &usageError{what: "-A forwards the agent to no set of hosts, such as that of " + flag, hint: hint}
 	}
 	for _, expr := range t.exprs {
 		for word := range strings.SplitSeq(expr, ",") {
@@ -146,16 +148,61 @@ func (f *connectFlags) load(warn func(error)) error {
 	return nil
 }
 
-// aim gives hosts what -l and -p say, which as in ssh is not for jump hosts.
-func (f *connectFlags) aim(hosts []shoal.Host) []shoal.Host {
+// aim gives hosts what -l and -p say, which as in ssh is not for jump hosts, and what
+// an inventory has for them, which as ssh_config stands below the flags.
+func (f *connectFlags) aim(hosts []shoal.Host, settings map[string]inventory.Host) error {
 	for i := range hosts {
-		hosts[i].User = cmp.Or(hosts[i].User, f.user)
-		hosts[i].Port = cmp.Or(hosts[i].Port, f.port.n)
+		h := &hosts[i]
+		h.User = cmp.Or(h.User, f.user)
+		h.Port = cmp.Or(h.Port, f.port.n)
 		if f.forward {
-			hosts[i].ForwardAgent = shoal.Agent()
+			h.ForwardAgent = shoal.Agent()
+		}
+		if s, ok := settings[h.Name]; ok {
+			if err := f.settle(h, s); err != nil {
+				return &usageError{what: fmt.Sprintf("--inventory: host %q: %v", h.Name, err), hint: "-i names another key for all hosts"}
+			}
 		}
 	}
-	return hosts
+	return nil
+}
+
+// settle gives a host what an inventory has for it and no flag says.
+func (f *connectFlags) settle(h *shoal.Host, s inventory.Host) error {
+	if !f.says("HostName") {
+		h.Addr = cmp.Or(s.Addr, h.Addr)
+	}
+	if !f.says("Port") {
+		h.Port = cmp.Or(h.Port, s.Port)
+	}
+	if !f.says("User") {
+		h.User = cmp.Or(h.User, s.User)
+	}
+	h.Vars = s.Vars
+	if s.KeyFile == "" || len(f.keys) > 0 || f.says("IdentityFile") {
+		return nil
+	}
+	if f.openssh() {
+		return errors.New("--transport openssh takes no key from an inventory; say it in ssh_config(5)")
+	}
+	key, err := expandHome(s.KeyFile)
+	if err == nil {
+		_, err = os.Stat(key)
+	}
+	if err != nil {
+		return fmt.Errorf("its private key: %w", err)
+	}
+	h.Auth = []shoal.Auth{shoal.Identities(shoal.Agent(), false, key)}
+	return nil
+}
+
+// says reports whether -o sets a keyword.
+func (f *connectFlags) says(keyword string) bool {
+	return slices.ContainsFunc(f.options, func(option string) bool {
+		option = strings.TrimLeft(option, " \t")
+		end := strings.IndexAny(option, "= \t")
+		return end > 0 && strings.EqualFold(option[:end], keyword)
+	})
 }
 
 // jumpHosts takes the words of -J.

@@ -116,7 +116,7 @@ func (f *copyFlags) command(c *cobra.Command, add func(*pflag.FlagSet)) *cobra.C
 	c.DisableFlagsInUseLine = true
 	addGroups(c, []flagGroup{
 		newGroup("Copying", add),
-		newGroup("Hosts", f.target.add),
+		newGroup("Hosts", f.target.add, f.target.addYes),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
 		newGroup("Pace and output", f.pace.add, f.view.add, f.journal.add),
 	})
@@ -147,32 +147,41 @@ func (f *copyFlags) check() error {
 	return f.connect.check()
 }
 
-// named reports whether flags name the hosts.
-func (t *targetFlags) named() bool { return len(t.exprs)+len(t.literal)+len(t.files) > 0 }
-
 // splitRemote takes "HOSTS:PATH" apart at the first colon that is outside of
-// brackets and not before a port.
+// brackets, not before a port and not between a source and its group.
 func splitRemote(word string) (hosts, name string, ok bool) {
-	depth := 0
+	depth, start := 0, 0 // of the operand
 	for i, c := range word {
 		switch c {
 		case '[':
 			depth++
 		case ']':
 			depth--
+		case ',', '!', '&', '^', '(', ' ':
+			start = i + 1
 		case '/':
 			return "", "", false
 		case ':':
 			rest := word[i+1:]
 			behind := strings.TrimLeft(rest, "0123456789")
 			isPort := behind != rest && (behind == "" || strings.ContainsRune(":,!&^) ", rune(behind[0])))
-			if depth > 0 || isPort {
+			if depth > 0 || isPort || isSource(word[start:i], rest) {
 				continue
 			}
 			return word[:i], word[i+1:], i > 0
 		}
 	}
 	return "", "", false
+}
+
+// isSource reports whether what stands before a colon is the source of a group: the
+// name of the group and another colon come behind it.
+func isSource(operand, rest string) bool {
+	if !strings.HasPrefix(operand, "@") || strings.Contains(operand, ":") {
+		return false
+	}
+	end := strings.IndexAny(rest, ":/")
+	return end > 0 && rest[end] == ':'
 }
 
 func (f *copyFlags) remote(word, usage string) (string, error) {
@@ -313,11 +322,11 @@ type copyWork func(*shoal.Client, context.Context, iter.Seq[shoal.Host], shoal.C
 
 // copyAll makes the copies on all hosts, one copy after the other.
 func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []shoal.Copy, work copyWork) error {
-	hosts, err := a.targets(&f.target, nil)
+	hosts, err := a.targets(ctx, &f.target, &f.connect, nil)
 	if hosts == nil {
 		return err
 	}
-	j := newJob(a, &f.view, &f.pace, f.connect.aim(hosts))
+	j := newJob(a, &f.view, &f.pace, hosts)
 	c := &copier{job: j}
 	if len(copies) > 1 {
 		c.client.MaxIdle = len(hosts) // for the next copy
@@ -328,10 +337,13 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 	}
 	c.origin.stdin = slices.ContainsFunc(copies, func(c shoal.Copy) bool { return c.Reader != nil })
 	a.keep(&c.job, &f.journal)
-	return c.do(ctx, func(context.Context) error {
+	return c.do(ctx, func(ctx context.Context) error {
 		if a.reach != nil {
 			a.reach(c.client)
 			return nil
+		}
+		if err := f.target.confirm(ctx, &c.job); err != nil {
+			return err
 		}
 		if err := f.connect.mayAsk(&c.job); err != nil {
 			return err

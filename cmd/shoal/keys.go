@@ -90,8 +90,8 @@ func (f *keysFlags) check() error {
 	switch {
 	case f.replace && !f.pin:
 		return &usageError{what: "--replace is part of storing keys", hint: "give --pin along with it"}
-	case f.yes && !f.pin:
-		return &usageError{what: "--yes answers questions that nobody asks", hint: "give --pin along with it"}
+	case f.yes && !f.pin && !f.target.all:
+		return &usageError{what: "--yes answers questions that nobody asks", hint: "give --pin or -a along with it"}
 	case raw && (f.pin || f.all || f.view.quiet || f.file != ""):
 		return &usageError{what: "-O known_hosts compares and stores nothing", hint: "leave out --pin, --all, -q and --known-hosts"}
 	case f.view.format.word == "jsonl" && f.pin && !f.yes:
@@ -107,12 +107,13 @@ func (a *app) keys(ctx context.Context, f *keysFlags, words []string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	hosts, err := a.targets(&f.target, words)
+	hosts, err := a.targets(ctx, &f.target, &f.connect, words)
 	if hosts == nil {
 		return err
 	}
-	k := newKeyScan(newJob(a, &f.view, &f.pace, f.connect.aim(hosts)), f)
-	return k.do(ctx, func(context.Context) error {
+	k := newKeyScan(newJob(a, &f.view, &f.pace, hosts), f)
+	f.target.yes = f.yes
+	return k.do(ctx, func(ctx context.Context) error {
 		if f.pin && !f.yes && k.ask.check() != nil {
 			return &usageError{what: "--pin: " + errNoTerminal.Error(), hint: "run it from a terminal, or give --yes once the keys have been reviewed"}
 		}
@@ -124,6 +125,9 @@ func (a *app) keys(ctx context.Context, f *keysFlags, words []string) error {
 		if a.reach != nil {
 			a.reach(k.client)
 			return nil
+		}
+		if err := f.target.confirm(ctx, &k.job); err != nil {
+			return err
 		}
 		if err := f.connect.mayAsk(&k.job); err != nil {
 			return err

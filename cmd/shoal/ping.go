@@ -44,7 +44,7 @@ func (a *app) pingCommand() *cobra.Command {
 		RunE:                  func(c *cobra.Command, words []string) error { return a.ping(c.Context(), &f, words) },
 	}
 	addGroups(c, []flagGroup{
-		newGroup("Hosts", f.target.add),
+		newGroup("Hosts", f.target.add, f.target.addYes),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs) }),
 		newGroup("Pace and output", f.pace.add, f.view.add),
 	})
@@ -66,7 +66,7 @@ func (a *app) ping(ctx context.Context, f *pingFlags, words []string) error {
 	if err := f.connect.check(); err != nil {
 		return err
 	}
-	hosts, err := a.targets(&f.target, words)
+	hosts, err := a.targets(ctx, &f.target, &f.connect, words)
 	if hosts == nil {
 		return err
 	}
@@ -74,11 +74,14 @@ func (a *app) ping(ctx context.Context, f *pingFlags, words []string) error {
 	if f.connect.timeout.isSet {
 		command.Timeout = f.connect.timeout.d
 	}
-	j := newJob(a, &f.view, &f.pace, f.connect.aim(hosts))
-	return newRunner(j, command, f.renderer(j.console.screen, hosts)).run(ctx, func(context.Context) error {
+	j := newJob(a, &f.view, &f.pace, hosts)
+	return newRunner(j, command, f.renderer(j.console.screen, hosts)).run(ctx, func(ctx context.Context) error {
 		if a.reach != nil {
 			a.reach(j.client)
 			return nil
+		}
+		if err := f.target.confirm(ctx, &j); err != nil {
+			return err
 		}
 		if err := f.connect.mayAsk(&j); err != nil {
 			return err
@@ -97,18 +100,4 @@ func (f *pingFlags) renderer(s *render.Screen, hosts []shoal.Host) render.Render
 		return render.Tee{&render.JSONL{W: s.Out()}, p}
 	}
 	return p
-}
-
-// targets returns the hosts that flags and words name; nil where they were only
-// to be listed.
-func (a *app) targets(f *targetFlags, words []string) ([]shoal.Host, error) {
-	f.exprs = append(f.exprs, words...)
-	names, err := f.names(a.stdin)
-	if err != nil {
-		return nil, err
-	}
-	if f.list {
-		return nil, a.list(names)
-	}
-	return parseHosts(names)
 }

@@ -81,7 +81,7 @@ type runFlags struct {
 // groups returns the flags as help shows them.
 func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
-		newGroup("Hosts", f.target.add),
+		newGroup("Hosts", f.target.add, f.target.addYes),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs); f.connect.addAgent(fs) }),
 		newGroup("Command", f.command.add, f.subst.add),
 		newGroup("Pace", f.pace.add, f.rollout.add),
@@ -123,22 +123,14 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	if err := f.connect.checkAgent(&f.target); err != nil {
 		return err
 	}
-	names, err := f.target.names(a.stdin)
-	if err != nil {
-		return err
-	}
-	if f.target.list {
-		return a.list(names)
-	}
-	hosts, err := parseHosts(names)
-	if err != nil {
+	hosts, err := a.targets(ctx, &f.target, &f.connect, nil)
+	if hosts == nil {
 		return err
 	}
 	command, err := f.command.command(words)
 	if err != nil {
 		return err
 	}
-	hosts = f.connect.aim(hosts)
 	if err := f.subst.apply(&f.connect, hosts, &command); err != nil {
 		return err
 	}
@@ -196,6 +188,9 @@ func (a *app) commandInput(f *runFlags) io.Reader {
 
 // prepare asks what must be known beforehand and readies the client.
 func (r *runner) prepare(ctx context.Context, f *runFlags) error {
+	if err := f.target.confirm(ctx, &r.job); err != nil {
+		return err
+	}
 	if f.command.askSudo {
 		if err := r.mayAsk("-K"); err != nil {
 			return err

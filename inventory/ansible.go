@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/shoal-ssh/shoal/hostlist"
 )
 
 // Host is a host with the settings that an Ansible inventory has for it. A zero field
@@ -97,6 +99,12 @@ func checkHostName(name string) error {
 		if r <= ' ' || r == 0x7f || r == '\uFFFD' || strings.ContainsRune("@,!&^()*?/[]#'\"`$;|<>\\{}=", r) {
 			return fmt.Errorf("a host cannot have the name %q: it has %q", name, r)
 		}
+	}
+	if _, err := hostlist.Parse(name); err != nil {
+		if e, ok := errors.AsType[*hostlist.SyntaxError](err); ok {
+			return fmt.Errorf("a host cannot have the name %q: %s", name, e.Msg)
+		}
+		return err
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-ssh/shoal/hostlist"
 	"github.com/shoal-ssh/shoal/internal/opensshtest"
 	"github.com/shoal-ssh/shoal/inventory"
 )
@@ -29,8 +30,7 @@ func nodeset(t *testing.T, cfgdir string, args ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestClusterShell compares all groups of all sources with what nodeset says. What
-// members stand for is worked out by nodeset too.
+// TestClusterShell compares all groups of all sources with what nodeset says.
 func TestClusterShell(t *testing.T) {
 	opensshtest.Need(t, "nodeset")
 	dir, err := filepath.Abs("testdata/clush")
@@ -42,32 +42,33 @@ func TestClusterShell(t *testing.T) {
 	if inv.Default != "local" {
 		t.Errorf("default: got %q", inv.Default)
 	}
-	hosts := func(source string, members []string) []string {
-		if len(members) == 0 {
-			return nil
-		}
-		return nodeset(t, dir, "-s", source, "-e", strings.Join(members, ","))
+	p := hostlist.Parser{Groups: inv}
+	hosts := func(expr string) []string {
+		return slices.Sorted(ok[*hostlist.Expr](t)(p.Resolve(t.Context(), expr)).All())
 	}
 	for _, source := range []string{"local", "queues", "partitions", "racks", "roles"} {
 		names := ok[[]string](t)(inv.Names(t.Context(), source))
 		equal(t, "names of "+source, names, strings.ReplaceAll(strings.Join(nodeset(t, dir, "-l", "-s", source, "-G"), " "), "@", ""))
 		for _, name := range names {
-			got := hosts(source, ok[[]string](t)(inv.Group(t.Context(), source, name)))
 			if name == "empty" { // on which nodeset fails
-				equal(t, name, got, "")
+				equal(t, name, ok[[]string](t)(inv.Group(t.Context(), source, name)), "")
 				continue
 			}
-			if want := nodeset(t, dir, "-e", "@"+source+":"+name); !slices.Equal(got, want) {
-				t.Errorf("@%s:%s: got %q, want %q", source, name, got, want)
+			expr := "@" + source + ":" + name
+			if got, want := hosts(expr), slices.Sorted(slices.Values(nodeset(t, dir, "-e", expr))); !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", expr, got, want)
 			}
 		}
 		if source == "racks" {
 			continue // on whose empty group nodeset fails
 		}
-		got := hosts(source, ok[[]string](t)(inv.All(t.Context(), source)))
-		if want := nodeset(t, dir, "-e", "-s", source, "-a"); !slices.Equal(got, want) {
+		if got, want := hosts("@"+source+":*"), slices.Sorted(slices.Values(nodeset(t, dir, "-e", "-s", source, "-a"))); !slices.Equal(got, want) {
 			t.Errorf("all of %s: got %q, want %q", source, got, want)
 		}
+	}
+	got := hosts("@roles:io,@racks:old!@racks:r[2-3],@spread&gpu[01-09]")
+	if want := slices.Sorted(slices.Values(nodeset(t, dir, "-e", "@roles:io,@racks:old!@racks:r[2-3],@spread&gpu[01-09]"))); !slices.Equal(got, want) {
+		t.Errorf("an expression: got %q, want %q", got, want)
 	}
 	equal(t, "@bare:x", ok[[]string](t)(inv.Group(t.Context(), "bare", "x")), "x-a,x-b")
 	equal(t, "@spread", ok[[]string](t)(inv.Group(t.Context(), "", "spread")), "@io,gpu[01-02]")

@@ -1,7 +1,6 @@
 package inventory_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,14 +9,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-ssh/shoal/hostlist"
 	"github.com/shoal-ssh/shoal/inventory"
 )
 
-var _ interface {
-	Group(ctx context.Context, source, name string) ([]string, error)
-	All(ctx context.Context, source string) ([]string, error)
-	Names(ctx context.Context, source string) ([]string, error)
-} = (*inventory.Inventory)(nil)
+var _ hostlist.Groups = (*inventory.Inventory)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -21,7 +21,7 @@ const (
 	// ClusterShell.
 	DefaultCacheTime = time.Hour
 
-	maxOutput = 64 << 20 // bytes that a command may print
+	maxOutput = 16 << 20 // bytes that a command may print
 	maxStderr = 4 << 10  // bytes of it in an error
 	waitDelay = time.Second
 )

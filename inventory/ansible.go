@@ -21,6 +21,11 @@ type Host struct {
 	Port    int    // ansible_port
 	User    string // ansible_user
 	KeyFile string // ansible_ssh_private_key_file, or ansible_private_key_file
+	// Jump are the jump hosts, each as [user@]host[:port], the first to connect to
+	// first: -J or -o ProxyJump in ansible_ssh_common_args and ansible_ssh_extra_args.
+	Jump []string
+	// PassedOver are options of ssh in those that have no field here.
+	PassedOver []string
 	// Vars are all variables that hold for the host, by name: text, numbers,
 	// booleans, and lists and maps of them. Passwords of Ansible's own variables
 	// (ansible_password and others) are not among them.
@@ -262,6 +267,9 @@ func (g *ansibleGroup) set(name string, value any) {
 
 // fill sets the fields from Vars.
 func (h *Host) fill() error {
+	if err := h.sshArgs(); err != nil {
+		return err
+	}
 	connection, err := h.setting("ansible_connection")
 	if err != nil {
 		return err
@@ -291,6 +299,52 @@ func (h *Host) fill() error {
 	if h.Port, err = strconv.Atoi(port); err != nil || h.Port < 1 || h.Port > 65535 {
 		h.Port = 0
 		return fmt.Errorf("ansible_port %q is not a number from 1 to 65535", port)
+	}
+	return nil
+}
+
+// sshArgs reads arguments of ssh. A ProxyCommand is an error, since without it the
+// host is not reached or another one is.
+func (h *Host) sshArgs() error {
+	jump := ""
+	for _, name := range []string{"ansible_ssh_common_args", "ansible_ssh_extra_args"} {
+		text, err := h.setting(name)
+		if err != nil {
+			return err
+		}
+		words, err := shellWords(text, false)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for i := 0; i < len(words); i++ {
+			flag, value := words[i], ""
+			switch {
+			case !strings.HasPrefix(flag, "-"):
+				h.PassedOver = append(h.PassedOver, flag)
+				continue
+			case len(flag) > 2:
+				flag, value = flag[:2], flag[2:]
+			case strings.Contains("BbcDEeFIiJLlmOoPpQRSWw", flag[1:]) && i+1 < len(words):
+				i++
+				value = words[i]
+			}
+			keyword, argument := "", value
+			if flag == "-o" {
+				end := max(strings.IndexAny(value, "= \t"), 0)
+				keyword, argument = strings.ToLower(value[:end]), strings.TrimLeft(value[end:], "= \t")
+			}
+			switch {
+			case jump == "" && (flag == "-J" || keyword == "proxyjump"):
+				jump = argument // the first one counts, as for ssh
+			case keyword == "proxycommand":
+				return fmt.Errorf("%s has a ProxyCommand, which is not taken from an inventory: say it in ssh_config(5)", name)
+			case flag != "-J" && keyword != "proxyjump":
+				h.PassedOver = append(h.PassedOver, strings.TrimSpace(flag+" "+value))
+			}
+		}
+	}
+	if jump != "" && jump != "none" {
+		h.Jump = strings.Split(jump, ",")
 	}
 	return nil
 }

@@ -114,6 +114,9 @@ web1 ansible_host=192.0.2.1 ansible_port=2222 ansible_user=www ansible_ssh_priva
 web2 ansible_ssh_host=old ansible_host=new ansible_ssh_port=23 ansible_port=24
 web3:2200 ansible_host="{{ inventory_hostname_short }}.{{ domain }}" domain=example.com
 [::1]:2022
+far1 ansible_ssh_common_args='-o ProxyJump=gate,root@inner:2222 -o "StrictHostKeyChecking no" -C' ansible_ssh_extra_args='-J other'
+far2 ansible_ssh_common_args='-Jgate'
+far3 ansible_ssh_common_args='-o ProxyCommand="ssh -W %h:%p gate"'
 tpl ansible_user="{{ lookup('env', 'USER') }}"
 here ansible_connection=local
 port ansible_port=ssh
@@ -124,6 +127,8 @@ port ansible_port=ssh
 		{Name: "web2", Addr: "old", Port: 23},
 		{Name: "web3", Addr: "web3.example.com", Port: 2200},
 		{Name: "::1", Port: 2022},
+		{Name: "far1", Jump: []string{"gate", "root@inner:2222"}, PassedOver: []string{"-o StrictHostKeyChecking no", "-C"}},
+		{Name: "far2", Jump: []string{"gate"}},
 	} {
 		got, found, err := inv.Host(want.Name)
 		if err != nil || !found {
@@ -139,6 +144,7 @@ port ansible_port=ssh
 	}
 	for host, want := range map[string]string{
 		"tpl":  `host "tpl": ansible_user: "{{ lookup('env', 'USER') }}" is a template, which only Ansible can expand`,
+		"far3": `host "far3": ansible_ssh_common_args has a ProxyCommand, which is not taken from an inventory: say it in ssh_config(5)`,
 		"here": `host "here": it is reached by ansible_connection=local and not by SSH`,
 		"port": `host "port": ansible_port "ssh" is not a number from 1 to 65535`,
 	} {

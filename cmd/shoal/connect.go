@@ -40,6 +40,8 @@ type connectFlags struct {
 	runs    bool // commands, which may have an agent and a terminal
 
 	noteKeys func(error) // is told what is wrong in known_hosts; may be nil
+
+	passedOver []error // in an inventory
 }
 
 func (f *connectFlags) add(fs *pflag.FlagSet) {
@@ -177,6 +179,18 @@ func (f *connectFlags) settle(h *shoal.Host, s inventory.Host) error {
 	}
 	if !f.says("User") {
 		h.User = cmp.Or(h.User, s.User)
+	}
+	if s.Jump != nil && len(f.jumps) == 0 && !f.says("ProxyJump") && !f.says("ProxyCommand") {
+		for _, word := range s.Jump {
+			hop, err := shoal.ParseHost(strings.TrimPrefix(word, "ssh://"))
+			if err != nil {
+				return fmt.Errorf("its jump host: %w", err)
+			}
+			h.Via = append(h.Via, hop)
+		}
+	}
+	for _, option := range s.PassedOver {
+		f.passedOver = append(f.passedOver, fmt.Errorf("%s: the inventory's option %q of ssh is passed over", h.Name, option))
 	}
 	h.Vars = s.Vars
 	if s.KeyFile == "" || len(f.keys) > 0 || f.says("IdentityFile") {

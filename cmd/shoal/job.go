@@ -78,6 +78,11 @@ func (j *job) connects(f *connectFlags, verbose bool) error {
 	if f.hostKey.word == "off" {
 		j.console.say("warning: host keys are not verified: whoever sits between can read and change everything")
 	}
+	if verbose {
+		for _, err := range f.passedOver {
+			j.console.say(err.Error())
+		}
+	}
 	j.client.Host = f.host()
 	if f.openssh() {
 		j.client.Transport = f.transport(j.ask)

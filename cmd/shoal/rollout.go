@@ -33,7 +33,7 @@ func (f *rolloutFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&f.pause, "pause", "wait for `DUR` between two batches")
 	fs.StringVar(&f.checkLine, "check", "", "after each batch run `CMD` on its hosts that succeeded, in the same way as the command; where it fails the host has failed")
 	fs.BoolVar(&f.confirm, "confirm", false, "ask before each batch but the first")
-	fs.BoolVar(&f.yes, "yes", false, "answer that with yes")
+	fs.BoolVar(&f.yes, "yes", false, "answer that, and the question of -a, with yes")
 	fs.Var(&f.maxFail, "max-fail", "stop when more than `N|N%` of all hosts have failed; those at work finish")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "show the batches, and the command line of each host, and connect to none")
 }

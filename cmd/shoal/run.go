@@ -81,7 +81,7 @@ type runFlags struct {
 // groups returns the flags as help shows them.
 func (f *runFlags) groups() []flagGroup {
 	return []flagGroup{
-		newGroup("Hosts", f.target.add, f.target.addYes),
+		newGroup("Hosts", f.target.add),
 		newGroup(connectionGroup, func(fs *pflag.FlagSet) { f.connect.add(fs); f.connect.addTransport(fs); f.connect.addAgent(fs) }),
 		newGroup("Command", f.command.add, f.subst.add),
 		newGroup("Pace", f.pace.add, f.rollout.add),
@@ -188,6 +188,7 @@ func (a *app) commandInput(f *runFlags) io.Reader {
 
 // prepare asks what must be known beforehand and readies the client.
 func (r *runner) prepare(ctx context.Context, f *runFlags) error {
+	f.target.yes = f.rollout.yes
 	if err := f.target.confirm(ctx, &r.job); err != nil {
 		return err
 	}

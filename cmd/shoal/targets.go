@@ -32,6 +32,7 @@ type targetFlags struct {
 	example                        string // of the command, with -w
 
 	settings map[string]inventory.Host // of the hosts, by name
+	warnings []error                   // of the inventory
 }
 
 func (t *targetFlags) add(fs *pflag.FlagSet) {
@@ -145,6 +146,7 @@ func (a *app) targets(ctx context.Context, t *targetFlags, f *connectFlags, word
 	if err != nil {
 		return nil, err
 	}
+	f.passedOver = t.warnings
 	if err := f.aim(hosts, t.settings); err != nil {
 		return nil, err
 	}
@@ -266,7 +268,7 @@ func (t *targetFlags) lookUp(known *knownGroups, names []string) error {
 	if err != nil {
 		return targetError("--inventory", err)
 	}
-	t.settings = make(map[string]inventory.Host)
+	t.settings, t.warnings = make(map[string]inventory.Host), inv.Warnings()
 	for _, name := range names {
 		h, err := shoal.ParseHost(name)
 		if err != nil {

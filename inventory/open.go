@@ -276,10 +276,15 @@ func (r *reader) yaml(path, text string) error {
 
 // lines reads an Ansible inventory in INI or a hosts file.
 func (r *reader) lines(path, text string) error {
-	iniErr := newAnsible().readINI(path, text)
+	trial := newAnsible()
+	iniErr := trial.readINI(path, text)
 	if iniErr == nil {
 		r.noteDir(filepath.Dir(path))
-		return r.ansible().readINI(path, text)
+		if r.inv.ansible == nil {
+			r.inv.ansible = trial
+			return nil
+		}
+		return r.inv.ansible.readINI(path, text)
 	}
 	if iniSection.MatchString(text) {
 		return iniErr

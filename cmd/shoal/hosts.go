@@ -9,15 +9,16 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-ssh/shoal/hostlist"
 	"github.com/shoal-ssh/shoal/internal/render"
+	"github.com/shoal-ssh/shoal/inventory"
 )
 
 const hostsHelp = `Say which hosts an expression stands for, and count, fold, expand, split or
@@ -138,7 +139,7 @@ func (a *app) hosts(ctx context.Context, f *hostsFlags, words []string, seeded b
 	if err != nil {
 		return err
 	}
-	p := hostlist.Parser{Groups: groups, Open: openHosts}
+	p := hostlist.Parser{Groups: groups, Open: inventory.OpenHosts}
 	w := bufio.NewWriter(a.stdout)
 	if f.list > 0 && len(words) == 0 && !f.all {
 		err = listGroups(ctx, w, p, f, nil)
@@ -462,15 +463,22 @@ func explain(lines []explained, indent string, steps []hostlist.Step) []explaine
 
 // groups returns where groups are looked up; source is the one of those that name
 // none.
-func (a *app) groups(_ context.Context, source string) (hostlist.Groups, error) {
-	if source != "" {
-		return nil, &usageError{what: fmt.Sprintf("-s: unknown source of groups %q", source)}
+func (a *app) groups(ctx context.Context, source string) (hostlist.Groups, error) {
+	known := &knownGroups{source: source, open: sync.OnceValues(func() (*inventory.Inventory, error) {
+		return new(targetFlags).open(ctx, "")
+	})}
+	if source == "" {
+		return known, nil
 	}
-	return nil, nil
+	inv, err := known.open()
+	if err != nil {
+		return nil, exprError("-s", err)
+	}
+	if known := inv.Sources(); !slices.Contains(known, source) {
+		return nil, unknownSource(&inventory.UnknownSourceError{Name: source, Known: known}, "")
+	}
+	return known, nil
 }
-
-// openHosts opens a hosts file.
-func openHosts(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 // exprError puts a mistake in an expression into words. Where it stands may be empty.
 func exprError(where string, err error) error {

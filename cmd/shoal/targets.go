@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -293,7 +294,8 @@ func (e *inventoryError) Unwrap() error { return e.err }
 
 // knownGroups are the groups of an inventory, which is opened when they are wanted.
 type knownGroups struct {
-	open func() (*inventory.Inventory, error)
+	source string // that stands for the default one; may be empty
+	open   func() (*inventory.Inventory, error)
 }
 
 func (k *knownGroups) Group(ctx context.Context, source, name string) ([]string, error) {
@@ -301,7 +303,7 @@ func (k *knownGroups) Group(ctx context.Context, source, name string) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	return inv.Group(ctx, source, name)
+	return inv.Group(ctx, cmp.Or(source, k.source), name)
 }
 
 func (k *knownGroups) All(ctx context.Context, source string) ([]string, error) {
@@ -309,7 +311,7 @@ func (k *knownGroups) All(ctx context.Context, source string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	return inv.All(ctx, source)
+	return inv.All(ctx, cmp.Or(source, k.source))
 }
 
 func (k *knownGroups) Names(ctx context.Context, source string) ([]string, error) {
@@ -317,7 +319,7 @@ func (k *knownGroups) Names(ctx context.Context, source string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	return inv.Names(ctx, source)
+	return inv.Names(ctx, cmp.Or(source, k.source))
 }
 
 // inGroups yields the hosts of an argument of -g: the names of groups, with commas

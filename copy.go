@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -65,9 +66,19 @@ type Copy struct {
 	// Links says what becomes of symbolic links in a directory; those that From
 	// names are followed.
 	Links Links
-	// Verify compares SHA-256 sums before a file gets its name; the remote file
-	// is read back for that, which takes as long as the copy.
+	// Verify compares SHA-256 sums before a file gets its name. That of a remote
+	// file over 256 KiB is computed by the host, with what it has: sha256sum,
+	// shasum, sha256, openssl or busybox. Where none of them gives the sum that
+	// is looked for, the file is read back, which takes as long as the copy.
 	Verify bool
+	// Resume goes on with what an earlier copy with Resume left of files over
+	// 256 KiB. They are written under .NAME.shoal-part, which stays where the
+	// copy fails. It is gone on with if it is the source's beginning by its
+	// SHA-256 sum, and else begun anew; the sum of the whole is compared in the
+	// end. Files that are there already, by size and SHA-256, are left out. Two
+	// copies to one name must not run at the same time. With Get it needs a
+	// host that computes sums, else files begin anew.
+	Resume bool
 	// Unchanged leaves out files that seem to be there already.
 	Unchanged Unchanged
 	// NoSync does not wait for disks: faster for many small files, and a host
@@ -127,6 +138,7 @@ type Copied struct {
 	Dirs    int   // made
 	Skipped int   // unchanged, or links that were left out
 	Bytes   int64 // of the files copied
+	Kept    int64 // part of Bytes, which Resume found there
 	Failed  int   // files, directories and links that could not be copied
 }
 
@@ -275,6 +287,9 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 	if cp.Limit < 0 || cp.Links < KeepLinks || cp.Links > SkipLinks || cp.Unchanged < CopyAll || cp.Unchanged > SkipSameSum {
 		err = errors.New("a value of Limit, Links or Unchanged that means nothing")
 	}
+	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
+		err = errors.New("Resume needs files, and neither a Reader nor a Writer")
+	}
 	if err != nil {
 		err = &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
 	}
@@ -291,6 +306,8 @@ type transfer struct {
 	copied Copied
 	errs   []error
 	report *hostReport
+
+	sumless atomic.Bool // the host has nothing that computes sums
 }
 
 // How much is under way at once, for one host.

@@ -1,6 +1,7 @@
 package shoal_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -26,6 +27,8 @@ type faultyFiles struct {
 	close    error
 	mode     fs.FileMode
 	norename bool
+	spoil    bool // what is written
+	reads    atomic.Int32
 }
 
 type faultyInfo struct {
@@ -61,11 +64,16 @@ type faultyFile struct {
 	*os.File
 	writes       atomic.Int32
 	write, close error
+	spoil        bool
 }
 
 func (f *faultyFile) WriteAt(p []byte, offset int64) (int, error) {
 	if n := f.writes.Add(1); f.write != nil && n == 2 {
 		return 0, f.write
+	}
+	if f.spoil && offset == 0 {
+		p = bytes.Clone(p)
+		p[0]++
 	}
 	return f.File.WriteAt(p, offset)
 }
@@ -85,6 +93,7 @@ func rooted(name string) string {
 }
 
 func (s *faultyFiles) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	s.reads.Add(1)
 	return s.root.Open(rooted(r.Filepath))
 }
 
@@ -93,7 +102,7 @@ func (s *faultyFiles) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faultyFile{File: f, write: s.write, close: s.close}, nil
+	return &faultyFile{File: f, write: s.write, close: s.close, spoil: s.spoil}, nil
 }
 
 func (s *faultyFiles) Filecmd(r *sftp.Request) error {
@@ -142,6 +151,12 @@ func (s *faultyFiles) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 // folder with one file "file".
 func serveFaulty(t *testing.T, s *faultyFiles) (*shoal.Conn, string) {
 	t.Helper()
+	return serveFaultyWith(t, s, nil)
+}
+
+// serveFaultyWith is serveFaulty with commands that run as the handler has it.
+func serveFaultyWith(t *testing.T, s *faultyFiles, run sshtest.Handler) (*shoal.Conn, string) {
+	t.Helper()
 	dir := t.TempDir()
 	mustWrite(t, dir+"/file", []byte("old"), 0o644)
 	root, err := os.OpenRoot(dir)
@@ -150,7 +165,7 @@ func serveFaulty(t *testing.T, s *faultyFiles) (*shoal.Conn, string) {
 	}
 	t.Cleanup(func() { root.Close() })
 	s.root = root
-	f := sshtest.New(t, sshtest.Config{Subsystems: map[string]sshtest.Handler{"sftp": func(_ context.Context, session *sshtest.Session) sshtest.ExitStatus {
+	f := sshtest.New(t, sshtest.Config{Handler: run, Subsystems: map[string]sshtest.Handler{"sftp": func(_ context.Context, session *sshtest.Session) sshtest.ExitStatus {
 		stream := struct {
 			io.Reader
 			io.WriteCloser
@@ -179,18 +194,18 @@ func TestPutFaults(t *testing.T) {
 	t.Parallel()
 	full := errors.New("No space left on device")
 	for name, test := range map[string]struct {
-		files faultyFiles
+		files *faultyFiles
 		kind  shoal.Kind
 		want  string
 	}{
-		"one write": {faultyFiles{write: full}, shoal.KindRemoteIO, "No space left"},
-		"close":     {faultyFiles{close: errors.New("quota exceeded")}, shoal.KindRemoteIO, "quota"},
-		"rename":    {faultyFiles{norename: true}, shoal.KindRemoteIO, "permission denied"},
-		"size":      {faultyFiles{size: -1}, shoal.KindRemoteIO, "the server has"},
+		"one write": {&faultyFiles{write: full}, shoal.KindRemoteIO, "No space left"},
+		"close":     {&faultyFiles{close: errors.New("quota exceeded")}, shoal.KindRemoteIO, "quota"},
+		"rename":    {&faultyFiles{norename: true}, shoal.KindRemoteIO, "permission denied"},
+		"size":      {&faultyFiles{size: -1}, shoal.KindRemoteIO, "the server has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, dir := serveFaulty(t, &test.files)
+			conn, dir := serveFaulty(t, test.files)
 			_, err := conn.Put(testContext(t), shoal.Copy{Reader: strings.NewReader(strings.Repeat("x", 1<<20)), To: "/file"})
 			he, ok := errors.AsType[*shoal.HostError](err)
 			if !ok || he.Kind != test.kind || !strings.Contains(err.Error(), test.want) {

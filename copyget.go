@@ -1,12 +1,10 @@
 package shoal
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -389,9 +387,9 @@ func (t *transfer) landFile(ctx context.Context, root *os.Root, it *remoteItem) 
 		return &fs.PathError{Op: "open", Path: it.rel, Err: errors.New("is a directory")}
 	}
 	replaces := err == nil && old.Mode().IsRegular()
-	if replaces && t.Unchanged != CopyAll && old.Size() == int64(it.at.Size) {
+	if by := t.unchangedBy(int64(it.at.Size)); replaces && by != CopyAll && old.Size() == int64(it.at.Size) {
 		same := old.ModTime().Unix() == it.at.ModTime().Unix()
-		if t.Unchanged == SkipSameSum {
+		if by == SkipSameSum {
 			if same, err = t.sameSum(ctx, root, it.rel, it.name, old.Size()); err != nil {
 				return err
 			}
@@ -406,13 +404,8 @@ func (t *transfer) landFile(ctx context.Context, root *os.Root, it *remoteItem) 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanBudget)
-		defer cancel()
-		f.Close(closing)
-	}()
-	tmp := temporary(it.rel)
-	out, err := root.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	defer t.closeFile(ctx, f)
+	out, tmp, kept, err := t.openLanding(ctx, root, it)
 	if err != nil {
 		return err
 	}
@@ -420,23 +413,35 @@ func (t *transfer) landFile(ctx context.Context, root *os.Root, it *remoteItem) 
 	if replaces {
 		oldMode = old.Mode()
 	}
-	n, err := t.landContent(ctx, f, it, out, func(a sftp.Attributes) error {
+	var made fs.FileInfo
+	n, err := t.landContent(ctx, f, it, out, kept, func(a sftp.Attributes) error {
 		return out.Chmod(t.fileMode(a.Mode(), oldMode, replaces))
 	})
+	if err == nil {
+		made, err = out.Stat()
+	}
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil && t.Preserve && it.at.Flags&sftp.HasTimes != 0 {
 		err = root.Chtimes(tmp, it.at.ModTime(), it.at.ModTime())
 	}
-	if err == nil && t.Verify {
+	if err == nil && (t.Verify || kept > 0) {
 		var same bool
 		if same, err = t.sameSum(ctx, root, tmp, it.name, n); err == nil && !same {
 			err = errSum
 		}
 	}
+	if err == nil && t.resumes(n) {
+		if now, serr := root.Lstat(tmp); serr != nil || !os.SameFile(now, made) {
+			err = cmp.Or(serr, errOther)
+		}
+	}
 	if err == nil {
 		err = root.Rename(tmp, it.rel)
+	}
+	if err != nil && t.resumes(int64(it.at.Size)) && !errors.Is(err, errSum) {
+		return err // the part stays
 	}
 	if err != nil {
 		if rerr := root.Remove(tmp); rerr != nil {
@@ -444,14 +449,14 @@ func (t *transfer) landFile(ctx context.Context, root *os.Root, it *remoteItem) 
 		}
 		return err
 	}
-	t.count(func(c *Copied) { c.Files++; c.Bytes += n })
+	t.count(func(c *Copied) { c.Files++; c.Bytes += n; c.Kept += kept })
 	t.report.update(func(s *Progress) { s.Files++ })
 	return nil
 }
 
 // landContent reads a file whole and makes sure that it did not change.
-func (t *transfer) landContent(ctx context.Context, f *sftp.File, it *remoteItem, out *os.File, finish func(sftp.Attributes) error) (int64, error) {
-	n, a, err := t.fetch(ctx, f, it.name, func(offset int64, p []byte) error {
+func (t *transfer) landContent(ctx context.Context, f *sftp.File, it *remoteItem, out *os.File, kept int64, finish func(sftp.Attributes) error) (int64, error) {
+	n, a, err := t.fetch(ctx, f, it.name, kept, func(offset int64, p []byte) error {
 		_, err := out.WriteAt(p, offset)
 		return err
 	})
@@ -473,8 +478,9 @@ func (t *transfer) landContent(ctx context.Context, f *sftp.File, it *remoteItem
 	return n, err
 }
 
-// fetch reads a file's content, from its beginning to the size that it says.
-func (t *transfer) fetch(ctx context.Context, f *sftp.File, name string, sink func(int64, []byte) error) (int64, sftp.Attributes, error) {
+// fetch reads a file's content, but for what is kept at its beginning, to the size
+// that it says.
+func (t *transfer) fetch(ctx context.Context, f *sftp.File, name string, kept int64, sink func(int64, []byte) error) (int64, sftp.Attributes, error) {
 	a, err := f.Stat(ctx)
 	if err != nil {
 		return 0, a, err
@@ -488,8 +494,8 @@ func (t *transfer) fetch(ctx context.Context, f *sftp.File, name string, sink fu
 	case size == 0:
 		size = -unknownSize
 	}
-	t.report.update(func(s *Progress) { s.Path = name })
-	n, err := f.Read(ctx, 0, size, func(offset int64, p []byte) error {
+	t.report.update(func(s *Progress) { s.Path = name; s.Bytes += kept })
+	n, err := f.Read(ctx, kept, size, func(offset int64, p []byte) error {
 		if err := t.throttle(ctx, len(p)); err != nil {
 			return err
 		}
@@ -517,27 +523,12 @@ func (t *transfer) getStream(ctx context.Context, name string) error {
 	if err != nil {
 		return &nameError{name, err}
 	}
-	defer f.Close(context.WithoutCancel(ctx))
+	defer t.closeFile(ctx, f)
 	in := &inOrder{w: t.Writer}
-	n, _, err := t.fetch(ctx, f, name, in.sink)
+	n, _, err := t.fetch(ctx, f, name, 0, in.sink)
 	if err != nil {
 		return &nameError{name, err}
 	}
 	t.count(func(c *Copied) { c.Files++; c.Bytes += n })
 	return nil
-}
-
-// sameSum reports whether a local and a remote file have the same content.
-func (t *transfer) sameSum(ctx context.Context, root *os.Root, local, remote string, size int64) (bool, error) {
-	f, err := root.Open(local)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return false, err
-	}
-	got, err := t.remoteSum(ctx, remote, size)
-	return bytes.Equal(got, sum.Sum(nil)), err
 }

@@ -2,12 +2,12 @@ package shoal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"path"
@@ -289,35 +289,30 @@ func (t *transfer) putFile(ctx context.Context, it *item, name string, isNew boo
 			return err
 		}
 	}
-	tmp := temporary(name)
-	var a sftp.Attributes
-	a.SetMode(0o600)
-	f, err := t.session.Open(ctx, tmp, sftp.Write|sftp.Create|sftp.Excl, a)
+	u, err := t.openUpload(ctx, it, name)
 	if err != nil {
 		return err
 	}
-	n, err := t.putContent(ctx, it, f, tmp, old)
+	n, err := t.putContent(ctx, it, u, old)
 	if err == nil {
-		err = t.rename(ctx, tmp, name, isNew)
+		err = t.rename(ctx, u.name, name, isNew)
 	}
 	if err != nil {
-		return t.clean(ctx, tmp, err)
+		return t.abandon(ctx, it, u, err)
 	}
+	t.count(func(c *Copied) { c.Kept += u.kept })
 	t.count(func(c *Copied) { c.Files++; c.Bytes += n })
 	t.report.update(func(s *Progress) { s.Files++ })
 	return nil
 }
 
-// putContent writes a file, checks it and closes it.
-func (t *transfer) putContent(ctx context.Context, it *item, f *sftp.File, tmp string, old sftp.Attributes) (int64, error) {
-	next, done := t.pieces(it)
+// putContent writes the rest of a file, checks the whole and closes it.
+func (t *transfer) putContent(ctx context.Context, it *item, u *upload, old sftp.Attributes) (int64, error) {
+	f, sum := u.file, u.sum
+	next, done := t.piecesFrom(it, u.kept)
 	defer done()
-	var sum hash.Hash
-	if t.Verify {
-		sum = sha256.New()
-	}
 	t.report.update(func(s *Progress) { s.Path = it.name })
-	n, err := f.Write(ctx, 0, func(ctx context.Context) ([]byte, func(), error) {
+	n, err := f.Write(ctx, u.kept, func(ctx context.Context) ([]byte, func(), error) {
 		p, release, err := next(ctx)
 		if err == nil && sum != nil {
 			sum.Write(p)
@@ -328,11 +323,10 @@ func (t *transfer) putContent(ctx context.Context, it *item, f *sftp.File, tmp s
 		return p, release, err
 	}, func(n int) { t.report.update(func(s *Progress) { s.Bytes += int64(n) }) })
 	if err != nil {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanBudget)
-		defer cancel()
-		f.Close(closing)
+		t.closeFile(ctx, f)
 		return n, err
 	}
+	n += u.kept
 	var set sftp.Attributes
 	set.SetMode(t.fileMode(it.info.Mode(), old.Mode(), old.Flags&sftp.HasPermissions != 0 && old.Mode().IsRegular()))
 	if t.Preserve && !it.info.ModTime().IsZero() {
@@ -346,21 +340,21 @@ func (t *transfer) putContent(ctx context.Context, it *item, f *sftp.File, tmp s
 		return n, &remoteError{fmt.Errorf("the server has %d bytes of the %d it took", now.Size, n)}
 	}
 	if sum != nil {
-		got, err := t.remoteSum(ctx, tmp, n)
-		if err != nil {
-			return n, err
-		}
-		if !bytes.Equal(got, sum.Sum(nil)) {
-			return n, errSum
+		if same, err := t.hasSum(ctx, u.name, n, true, sum.Sum(nil)); err != nil || !same {
+			return n, cmp.Or(err, errSum)
 		}
 	}
-	return n, nil
+	return n, t.still(ctx, it, u, now)
 }
 
 // pieces reads an item for this host.
-func (t *transfer) pieces(it *item) (sftp.Next, func()) {
+func (t *transfer) pieces(it *item) (sftp.Next, func()) { return t.piecesFrom(it, 0) }
+
+// piecesFrom reads an item from an offset on, where its pieces meet. What comes
+// from a Reader is read from its beginning.
+func (t *transfer) piecesFrom(it *item, offset int64) (sftp.Next, func()) {
 	if t.stream == nil {
-		c := &content{source: t.source, it: it}
+		c := &content{source: t.source, it: it, offset: offset}
 		if !t.source.shared {
 			c.free = make(chan []byte, 4)
 		}
@@ -384,42 +378,52 @@ func (t *transfer) pieces(it *item) (sftp.Next, func()) {
 
 // unchanged reports whether a file needs no copy.
 func (t *transfer) unchanged(ctx context.Context, it *item, name string, old sftp.Attributes) (bool, error) {
-	if t.Unchanged == CopyAll || !old.Mode().IsRegular() || int64(old.Size) != it.info.Size() {
+	by := t.unchangedBy(it.info.Size())
+	if by == CopyAll || !old.Mode().IsRegular() || int64(old.Size) != it.info.Size() {
 		return false, nil
 	}
-	if t.Unchanged == SkipSameAge {
+	if by == SkipSameAge {
 		return old.Flags&sftp.HasTimes != 0 && old.ModTime().Unix() == it.info.ModTime().Unix(), nil
 	}
-	next, done := t.pieces(it)
-	defer done()
+	r := t.reader(ctx, it)
+	defer r.done()
 	sum := sha256.New()
-	for {
-		p, _, err := next(ctx)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return false, err
-		}
-		sum.Write(p)
+	if _, err := io.Copy(sum, r); err != nil {
+		return false, err
 	}
-	got, err := t.remoteSum(ctx, name, it.info.Size())
-	return bytes.Equal(got, sum.Sum(nil)), err
+	return t.hasSum(ctx, name, it.info.Size(), true, sum.Sum(nil))
 }
 
-// remoteSum reads a remote file back.
-func (t *transfer) remoteSum(ctx context.Context, name string, size int64) ([]byte, error) {
-	f, err := t.session.Open(ctx, name, sftp.Read, sftp.Attributes{})
-	if err != nil {
-		return nil, err
+// pieceReader reads an item as an [io.Reader].
+type pieceReader struct {
+	ctx  context.Context
+	next sftp.Next
+	done func()
+
+	rest    []byte
+	release func()
+}
+
+func (t *transfer) reader(ctx context.Context, it *item) *pieceReader {
+	next, done := t.pieces(it)
+	return &pieceReader{ctx: ctx, next: next, done: done}
+}
+
+func (r *pieceReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.release != nil {
+			r.release()
+			r.release = nil
+		}
+		var err error
+		if r.rest, r.release, err = r.next(r.ctx); err != nil {
+			r.rest = nil
+			return 0, err
+		}
 	}
-	defer f.Close(context.WithoutCancel(ctx))
-	sum := sha256.New()
-	in := &inOrder{w: sum}
-	if _, err := f.Read(ctx, 0, size, in.sink); err != nil {
-		return nil, err
-	}
-	return sum.Sum(nil), nil
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
 }
 
 // inOrder gives pieces to a writer in the order of their offsets. What comes

@@ -33,6 +33,7 @@ Exit codes: 0 everything is there; 1 something could not be copied; 2 wrong usag
 3 some host was not reached; 4 some host timed out.`
 
 const pushExample = `  shoal push app.tgz 'web[1-20]:/opt/app/'
+  shoal push --resume backup.tar 'web[1-20]:/srv/'
   shoal push -r --verify site/ 'web[1-20]:/srv/www'
   shoal push -w 'web[1-20]' nginx.conf mime.types /etc/nginx/
   pg_dump db | shoal push - 'db[2-3]:dump.sql'`
@@ -73,6 +74,7 @@ func (f *copyFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.copy.Recursive, "recursive", "r", false, "copy directories with all that is in them")
 	fs.BoolVar(&f.copy.Preserve, "preserve", false, "keep permissions and times")
 	fs.BoolVar(&f.copy.Verify, "verify", false, "compare SHA-256 sums before a file gets its name")
+	fs.BoolVar(&f.copy.Resume, "resume", false, "go on with large files that an earlier copy with --resume did not finish")
 	fs.BoolVar(&f.update, "update", false, "leave out files of the same size and time: use it with --preserve")
 	fs.BoolVar(&f.checksum, "checksum", false, "leave out files of the same size and SHA-256 sum")
 	fs.BoolVar(&f.follow, "follow", false, "copy what links in directories point to, instead of the links")
@@ -219,6 +221,9 @@ func (a *app) push(ctx context.Context, f *copyFlags, words []string) error {
 		if source == "-" {
 			if a.stdin == nil || f.target.stdin() || len(sources) > 1 {
 				return &usageError{what: "- stands for standard input, which can be copied once and alone", hint: usage}
+			}
+			if f.copy.Resume {
+				return &usageError{what: "--resume needs files, and standard input comes only once", hint: "leave it out"}
 			}
 			c.From, c.Reader = "", a.stdin
 		} else if err := f.checkSource(source); err != nil {
@@ -399,6 +404,7 @@ func (c *copier) add(d shoal.Copied) {
 	c.total.Dirs += d.Dirs
 	c.total.Skipped += d.Skipped
 	c.total.Bytes += d.Bytes
+	c.total.Kept += d.Kept
 	c.total.Failed += d.Failed
 }
 
@@ -414,7 +420,10 @@ func (c *copier) sum(took time.Duration) string {
 		text += ", " + size(c.total.Bytes)
 	}
 	if c.total.Bytes > 0 {
-		text += fmt.Sprintf(" (%s/s)", size(int64(float64(c.total.Bytes)/took.Seconds())))
+		text += fmt.Sprintf(" (%s/s)", size(int64(float64(c.total.Bytes-c.total.Kept)/took.Seconds())))
+	}
+	if c.total.Kept > 0 {
+		text += fmt.Sprintf(", %s of it there before", size(c.total.Kept))
 	}
 	if c.total.Skipped > 0 {
 		text += fmt.Sprintf(", left out %d", c.total.Skipped)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/shoal-ssh/shoal/internal/glob"
 	"github.com/shoal-ssh/shoal/internal/sftp"
 	"github.com/shoal-ssh/shoal/internal/spool"
 )
@@ -81,6 +82,22 @@ type Copy struct {
 	Resume bool
 	// Unchanged leaves out files that seem to be there already.
 	Unchanged Unchanged
+	// Exclude leaves out what is in a directory and matches one of these patterns,
+	// which are those of gitignore(5) without "!": "*.o" and "cache/" match at any
+	// depth, and the latter directories only; "/build" and "a/b" match from the
+	// copied directory; "**" is any number of directories. Delete keeps what is
+	// excluded.
+	Exclude []string
+	// Delete removes from the directories that Put copies into what their source
+	// has not, after all is copied, so that they become equal. What stands in
+	// the way is removed before: a file where a directory is to be, links to
+	// directories also. Nothing is deleted on a host where something could not
+	// be copied, and an empty source is an error; so is the login folder as
+	// the target. From must name a directory: "site/." to make To equal to it.
+	Delete bool
+	// DryRun has Put change nothing: [Copied] then says what would be done, with
+	// its Changes.
+	DryRun bool
 	// NoSync does not wait for disks: faster for many small files, and a host
 	// that crashes soon after may have lost them.
 	NoSync bool
@@ -109,6 +126,8 @@ type Copy struct {
 	reporter *reporter     // of Progress
 	landed   *landings     // names taken by Get
 	stream   *spool.Log    // Reader
+	rules    glob.Rules    // of Exclude
+	rulesErr error
 }
 
 // Links says what becomes of symbolic links.
@@ -139,7 +158,10 @@ type Copied struct {
 	Skipped int   // unchanged, or links that were left out
 	Bytes   int64 // of the files copied
 	Kept    int64 // part of Bytes, which Resume found there
-	Failed  int   // files, directories and links that could not be copied
+	Deleted int   // files and directories: see Delete
+	Failed  int   // files, directories and links that could not be copied or deleted
+
+	Changes []Change // of DryRun, by name
 }
 
 // Progress says how far the copy of one host is.
@@ -224,6 +246,7 @@ func (c *Conn) Get(ctx context.Context, cp Copy) (Copied, error) {
 
 // begin readies what the hosts share.
 func (cp *Copy) begin() (done func()) {
+	cp.rules, cp.rulesErr = glob.Parse(cp.Exclude)
 	cp.source = newSource(cp.FS, cp.shared)
 	cp.reporter = &reporter{report: cp.Progress}
 	if cp.Limit > 0 {
@@ -287,6 +310,9 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 	if cp.Limit < 0 || cp.Links < KeepLinks || cp.Links > SkipLinks || cp.Unchanged < CopyAll || cp.Unchanged > SkipSameSum {
 		err = errors.New("a value of Limit, Links or Unchanged that means nothing")
 	}
+	if cerr := cp.checkSync(); cerr != nil {
+		err = cerr
+	}
 	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
 		err = errors.New("Resume needs files, and neither a Reader nor a Writer")
 	}
@@ -306,6 +332,8 @@ type transfer struct {
 	copied Copied
 	errs   []error
 	report *hostReport
+
+	withheld bool // Delete, because something failed
 
 	sumless atomic.Bool // the host has nothing that computes sums
 }
@@ -347,8 +375,12 @@ func (t *transfer) result(ctx context.Context, err error) (Copied, error) {
 			err = t.errs[0]
 		}
 	}
+	sortChanges(t.copied.Changes)
 	if err == nil {
 		return t.copied, nil
+	}
+	if t.withheld {
+		err = fmt.Errorf("%w; nothing was deleted because of that", err)
 	}
 	return t.copied, t.conn.copyError(ctx, t.session, err)
 }
@@ -549,25 +581,4 @@ func remoteJoin(dir, name string) string {
 		return dir + name
 	}
 	return dir + "/" + name
-}
-
-// isPattern reports whether a name has characters of a pattern.
-func isPattern(name string) bool { return strings.ContainsAny(name, `*?[\`) }
-
-// unescape takes the backslashes out of a pattern that means one name.
-func unescape(pattern string) (string, bool) {
-	if strings.ContainsAny(pattern, "*?[") {
-		return "", false
-	}
-	if !strings.Contains(pattern, `\`) {
-		return pattern, true
-	}
-	var b strings.Builder
-	for i := 0; i < len(pattern); i++ {
-		if pattern[i] == '\\' && i+1 < len(pattern) {
-			i++
-		}
-		b.WriteByte(pattern[i])
-	}
-	return b.String(), true
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/shoal-ssh/shoal/internal/glob"
 	"github.com/shoal-ssh/shoal/internal/sftp"
 )
 
@@ -39,13 +40,16 @@ type remoteItem struct {
 
 func (t *transfer) getAll(ctx context.Context) error {
 	from, to, err := t.names(t.conn.host)
+	if err == nil && (t.Delete || t.DryRun) {
+		err = &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errors.New("Delete and DryRun are for Put")}
+	}
 	if err != nil {
 		return err
 	}
 	if t.session, err = t.conn.openSFTP(ctx); err != nil {
 		return err
 	}
-	names, err := t.glob(ctx, from)
+	names, found, err := t.glob(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -61,7 +65,7 @@ func (t *transfer) getAll(ctx context.Context) error {
 		intoDir = true
 	}
 	for _, name := range names {
-		if err := t.getTop(ctx, w, name, to, intoDir); err != nil {
+		if err := t.getTop(ctx, w, name, to, found, intoDir); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -72,10 +76,13 @@ func (t *transfer) getAll(ctx context.Context) error {
 }
 
 // getTop fetches one of the things that From means.
-func (t *transfer) getTop(ctx context.Context, w *remoteWalk, name, to string, intoDir bool) error {
+func (t *transfer) getTop(ctx context.Context, w *remoteWalk, name, to string, found, intoDir bool) error {
 	a, err := t.session.Stat(ctx, orDot(name))
 	if err != nil {
 		return err
+	}
+	if found && t.rules.Match(path.Base("/"+name), a.Mode().IsDir()) {
+		return nil
 	}
 	if a.Mode().IsDir() && !t.Recursive {
 		return &remoteError{errIsDir}
@@ -104,7 +111,7 @@ func (t *transfer) getTop(ctx context.Context, w *remoteWalk, name, to string, i
 	if base == "" {
 		base = "."
 	}
-	w.items = nil
+	w.items, w.top = nil, base
 	if err := w.walk(ctx, remoteItem{name: name, rel: base, at: a}, nil); err != nil {
 		return err
 	}
@@ -141,67 +148,63 @@ func (l *landings) name(dir, base, host string) (string, error) {
 	return base, nil
 }
 
-// glob finds the remote names that a pattern means, by listing directories.
-func (t *transfer) glob(ctx context.Context, from string) ([]string, error) {
+// glob finds the remote names that a pattern means, by listing directories; found
+// is false for what is none.
+func (t *transfer) glob(ctx context.Context, from string) (names []string, found bool, err error) {
 	from = home(from)
-	if !isPattern(from) {
-		return []string{from}, nil
+	if !glob.IsPattern(from) {
+		return []string{from}, false, nil
 	}
 	if _, err := t.session.Lstat(ctx, from); err == nil {
-		return []string{from}, nil // that is its name
+		return []string{from}, false, nil // that is its name
 	}
-	found := []string{""}
+	root := ""
 	if strings.HasPrefix(from, "/") {
-		found = []string{"/"}
+		root = "/"
 	}
-	parts := strings.FieldsFunc(from, func(r rune) bool { return r == '/' })
-	for _, part := range parts {
-		var next []string
-		if plain, ok := unescape(part); ok {
-			for _, dir := range found {
-				next = append(next, remoteJoin(dir, plain))
+	matches, err := glob.Find(root, from, func(dir string) ([]glob.Entry, error) {
+		var list []glob.Entry
+		for e, err := range t.session.ReadDir(ctx, orDot(dir)) {
+			if err != nil {
+				if ctx.Err() != nil || t.session.Err() != nil {
+					return nil, err
+				}
+				break // no directory, or one that cannot be read: nothing in it is meant
 			}
-			found = next
-			continue
-		}
-		if _, err := path.Match(part, ""); err != nil {
-			return nil, &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: fmt.Errorf("pattern %q: %w", from, err)}
-		}
-		for _, dir := range found {
-			for e, err := range t.session.ReadDir(ctx, orDot(dir)) {
-				if err != nil {
-					if ctx.Err() != nil || t.session.Err() != nil {
-						return nil, err
-					}
-					break // no directory, or one that cannot be read: nothing in it is meant
-				}
-				if len(next) >= maxEntries {
-					return nil, &remoteError{errEntries}
-				}
-				hidden := strings.HasPrefix(e.Name, ".") && !strings.HasPrefix(part, ".")
-				if ok, _ := path.Match(part, e.Name); ok && !hidden && sftp.CheckName(e.Name) == nil {
-					next = append(next, remoteJoin(dir, e.Name))
-				}
+			if len(list) >= maxEntries {
+				return nil, &remoteError{errEntries}
+			}
+			if sftp.CheckName(e.Name) == nil {
+				list = append(list, glob.Entry{Name: e.Name, Dir: e.Mode().IsDir()})
 			}
 		}
-		found = next
+		return list, nil
+	})
+	switch {
+	case errors.Is(err, glob.ErrMany):
+		return nil, true, &remoteError{err}
+	case err != nil && ctx.Err() == nil && t.session.Err() == nil && !isRemote(err):
+		return nil, true, &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}
+	case err != nil:
+		return nil, true, err
 	}
 	var there []string
-	for _, name := range found {
+	for _, name := range matches {
 		if _, err := t.session.Lstat(ctx, name); err == nil {
 			there = append(there, name)
 		}
 	}
 	if len(there) == 0 {
-		return nil, &nameError{from, &remoteError{errNoMatch}}
+		return nil, true, &nameError{from, &remoteError{errNoMatch}}
 	}
-	return there, nil
+	return there, true, nil
 }
 
 // remoteWalk finds what is in a remote directory.
 type remoteWalk struct {
 	*transfer
 	items []remoteItem
+	top   string
 	count int
 }
 
@@ -211,6 +214,10 @@ func (w *remoteWalk) walk(ctx context.Context, it remoteItem, above []string) er
 		return &remoteError{errEntries}
 	}
 	mode := it.at.Mode()
+	excluded := func() bool { return len(above) > 0 && w.rules.Match(belowTop(it.rel, w.top), mode.IsDir()) }
+	if excluded() {
+		return nil
+	}
 	if mode&fs.ModeSymlink != 0 {
 		switch w.Links {
 		case FollowLinks:
@@ -220,7 +227,9 @@ func (w *remoteWalk) walk(ctx context.Context, it remoteItem, above []string) er
 				return ctx.Err()
 			}
 			it.at = a
-			mode = a.Mode()
+			if mode = a.Mode(); excluded() {
+				return nil
+			}
 		case KeepLinks:
 			var err error
 			if it.link, err = w.session.ReadLink(ctx, it.name); err != nil {

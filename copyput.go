@@ -49,7 +49,22 @@ func (t *transfer) putAll(ctx context.Context) error {
 		return err
 	}
 	t.report.update(func(s *Progress) { s.Size, s.Total = p.bytes, p.files })
-	t.putItems(ctx, p, base, rename)
+	name := func(it *item) string {
+		rel := it.rel
+		if rename != "" {
+			rel = rename + strings.TrimPrefix(rel, it.top)
+			if it.top == "" {
+				rel = remoteJoin(rename, it.rel)
+			}
+		}
+		return remoteJoin(base, rel)
+	}
+	if t.Delete {
+		if err := t.mayDelete(ctx, p, name); err != nil {
+			return err
+		}
+	}
+	t.putItems(ctx, p, name, rename != "")
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -115,6 +130,17 @@ func (t *transfer) mkdirAll(ctx context.Context, dir string) error {
 
 // mkdir makes a directory, unless it is there.
 func (t *transfer) mkdir(ctx context.Context, dir string, mode fs.FileMode) (made bool, err error) {
+	if t.DryRun {
+		now, err := t.session.Stat(ctx, dir)
+		if err == nil && !now.Mode().IsDir() && !t.Delete {
+			return false, &nameError{dir, &remoteError{errors.New("is not a directory")}}
+		}
+		if err == nil && now.Mode().IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		t.change(Add, dir, true, func(c *Copied) { c.Dirs++ })
+		return true, nil
+	}
 	var a sftp.Attributes
 	a.SetMode(mode)
 	if err = t.session.Mkdir(ctx, dir, a); err == nil {
@@ -129,17 +155,7 @@ func (t *transfer) mkdir(ctx context.Context, dir string, mode fs.FileMode) (mad
 
 // putItems makes the directories, a level at a time, then the files, then what
 // directories are to be like.
-func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
-	name := func(it *item) string {
-		rel := it.rel
-		if rename != "" {
-			rel = rename + strings.TrimPrefix(rel, it.top)
-			if it.top == "" {
-				rel = remoteJoin(rename, it.rel)
-			}
-		}
-		return remoteJoin(base, rel)
-	}
+func (t *transfer) putItems(ctx context.Context, p *plan, name func(*item) string, renamed bool) {
 	var levels [][]*item
 	var rest, links []*item
 	for i := range p.items {
@@ -152,7 +168,7 @@ func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
 			if it.err != nil {
 				t.failed(it.name, it.err)
 			}
-			if it.rel == "" && rename == "" {
+			if it.rel == "" && !renamed {
 				continue
 			}
 			for len(levels) <= depth {
@@ -168,7 +184,8 @@ func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
 	var made sync.Map // new directories, in which no name is taken
 	for _, level := range levels {
 		parallel(ctx, filesAtOnce, len(level), func(i int) {
-			isNew, err := t.mkdir(ctx, name(level[i]), dirMode(level[i].info.Mode()))
+			_, inNew := made.Load(parent(name(level[i])))
+			isNew, err := t.makeDir(ctx, name(level[i]), dirMode(level[i].info.Mode()), inNew)
 			if err != nil {
 				t.failed(level[i].name, err)
 			} else if isNew {
@@ -185,8 +202,7 @@ func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
 			}
 			defer func() { <-large }()
 		}
-		dir := strings.TrimSuffix(name(it)[:strings.LastIndexByte("/"+name(it), '/')], "/")
-		_, isNew := made.Load(dir)
+		_, isNew := made.Load(parent(name(it)))
 		if err := t.putFile(ctx, it, name(it), isNew); err != nil {
 			t.failed(it.name, err)
 		}
@@ -197,11 +213,14 @@ func (t *transfer) putItems(ctx context.Context, p *plan, base, rename string) {
 			t.count(func(c *Copied) { c.Skipped++ })
 		} else if err := t.putLink(ctx, it, name(it)); err != nil {
 			t.failed(it.name, err)
-		} else {
-			t.count(func(c *Copied) { c.Files++ })
 		}
 	})
-	if !t.Preserve {
+	if t.Delete && ctx.Err() == nil {
+		if t.withheld = t.copied.Failed > 0; !t.withheld {
+			t.prune(ctx, p, name)
+		}
+	}
+	if !t.Preserve || t.DryRun {
 		return
 	}
 	for i := len(levels) - 1; i >= 0; i-- {
@@ -238,14 +257,56 @@ func (t *transfer) clean(ctx context.Context, tmp string, err error) error {
 }
 
 func (t *transfer) putLink(ctx context.Context, it *item, name string) error {
+	old, err := t.session.Lstat(ctx, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	isNew := err != nil
+	if !isNew && t.Unchanged != CopyAll && old.Mode()&fs.ModeSymlink != 0 {
+		if link, err := t.session.ReadLink(ctx, name); err == nil && link == it.link {
+			t.count(func(c *Copied) { c.Skipped++ })
+			return nil
+		}
+	}
+	if !isNew && old.Mode().IsDir() {
+		if err := t.replaceDir(ctx, it, name, old); err != nil {
+			return err
+		}
+		isNew = true
+	}
+	linked := func(c *Copied) { c.Files++ }
+	if !t.change(addOr(isNew), name, false, linked) {
+		return nil
+	}
 	tmp := temporary(name)
 	if err := t.session.Symlink(ctx, it.link, tmp); err != nil {
 		return err
 	}
-	if err := t.rename(ctx, tmp, name, false); err != nil {
+	if err := t.rename(ctx, tmp, name, isNew); err != nil {
 		return t.clean(ctx, tmp, err)
 	}
+	t.count(linked)
 	return nil
+}
+
+// addOr is Add, or Replace.
+func addOr(isNew bool) Action {
+	if isNew {
+		return Add
+	}
+	return Replace
+}
+
+// replaceDir removes a directory where something else is to be, with Delete.
+func (t *transfer) replaceDir(ctx context.Context, it *item, name string, old sftp.Attributes) error {
+	if !t.Delete {
+		return &remoteError{errors.New("is a directory")}
+	}
+	err := t.remove(ctx, name, belowTop(it.rel, it.top), old, 0)
+	if err == errExcluded {
+		err = &remoteError{err}
+	}
+	return err
 }
 
 // rename gives a finished file its name.
@@ -276,18 +337,24 @@ func (t *transfer) putFile(ctx context.Context, it *item, name string, isNew boo
 		old, err = t.session.Lstat(ctx, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
+			isNew = true
 		case err != nil:
 			return err
 		case old.Mode().IsDir():
-			return &remoteError{errors.New("is a directory")}
+			if err := t.replaceDir(ctx, it, name, old); err != nil {
+				return err
+			}
+			old, isNew = sftp.Attributes{}, true
 		}
 		if same, err := t.unchanged(ctx, it, name, old); err != nil || same {
 			if same {
-				t.count(func(c *Copied) { c.Skipped++ })
-				t.report.update(func(s *Progress) { s.Files++; s.Bytes += it.info.Size() })
+				err = t.settle(ctx, it, name, old)
 			}
 			return err
 		}
+	}
+	if !t.change(addOr(isNew), name, false, func(c *Copied) { c.Files++; c.Bytes += max(it.info.Size(), 0) }) {
+		return nil
 	}
 	u, err := t.openUpload(ctx, it, name)
 	if err != nil {

@@ -18,6 +18,9 @@ import (
 	"github.com/shoal-ssh/shoal/sshtest"
 )
 
+// copyWay is [shoal.Conn.Put] or [shoal.Conn.Get].
+type copyWay = func(context.Context, shoal.Copy) (shoal.Copied, error)
+
 // cutter makes connections that break after so many bytes in one direction.
 type cutter struct {
 	up, down       atomic.Int64 // bytes that went
@@ -147,7 +150,7 @@ func TestResumeParts(t *testing.T) {
 		"hole at end":    {size, changed(size-1<<20, size-1<<19), true},
 		"hole too early": {size, changed(size-window-1<<20, size), false},
 	} {
-		for way, do := range map[string]func(context.Context, shoal.Copy) (shoal.Copied, error){"put": conn.Put, "get": conn.Get} {
+		for way, do := range map[string]copyWay{"put": conn.Put, "get": conn.Get} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				dir := t.TempDir()
 				from := mustWrite(t, dir+"/from", data[:test.size], 0o644)
@@ -167,7 +170,7 @@ func TestResumeParts(t *testing.T) {
 func TestResumePlantedLink(t *testing.T) {
 	t.Parallel()
 	conn, data := opensshConn(t), randomData(1<<20)
-	for way, do := range map[string]func(context.Context, shoal.Copy) (shoal.Copied, error){"put": conn.Put, "get": conn.Get} {
+	for way, do := range map[string]copyWay{"put": conn.Put, "get": conn.Get} {
 		dir := t.TempDir()
 		from, victim := mustWrite(t, dir+"/from", data, 0o644), mustWrite(t, dir+"/victim", data[:600<<10], 0o600)
 		if err := os.Symlink(victim, dir+"/.to.shoal-part"); err != nil {

@@ -1,9 +1,9 @@
 package shoal
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/shoal-ssh/shoal/internal/glob"
 )
 
 // pieceSize is what is read at once: what OpenSSH takes in one request.
@@ -38,6 +40,7 @@ type plan struct {
 	roots int
 	bytes int64
 	files int
+	kept  map[string]bool // rel of all items, and whether it is a directory: for Delete
 	err   error
 }
 
@@ -76,21 +79,21 @@ func (s *source) close() {
 
 func (s *source) open(name string) (fs.File, error) {
 	if s.fsys != nil {
-		return s.fsys.Open(name)
+		return s.fsys.Open(path.Clean(name))
 	}
 	return os.Open(name)
 }
 
 func (s *source) stat(name string) (fs.FileInfo, error) {
 	if s.fsys != nil {
-		return fs.Stat(s.fsys, name)
+		return fs.Stat(s.fsys, path.Clean(name))
 	}
 	return os.Stat(name)
 }
 
 func (s *source) readDir(name string) ([]fs.DirEntry, error) {
 	if s.fsys != nil {
-		return fs.ReadDir(s.fsys, name)
+		return fs.ReadDir(s.fsys, path.Clean(name))
 	}
 	return os.ReadDir(name)
 }
@@ -120,18 +123,14 @@ func (s *source) find(ctx context.Context, cp *Copy, from string, p *plan) error
 		return &fs.PathError{Op: "open", Path: from, Err: fs.ErrNotExist}
 	}
 	names := []string{from}
-	if _, err := s.stat(from); err != nil && isPattern(from) {
-		var perr error
-		if s.fsys != nil {
-			names, perr = fs.Glob(s.fsys, from)
-		} else {
-			names, perr = filepath.Glob(from)
+	found := false
+	if _, err := s.stat(from); err != nil && glob.IsPattern(from) {
+		if names, err = s.glob(ctx, from); err != nil {
+			return err
 		}
-		if perr != nil || len(names) == 0 {
-			return &nameError{from, cmp.Or(perr, errNoMatch)}
-		}
+		found = true
 	}
-	p.roots = len(names)
+	tops := map[string]string{}
 	for _, name := range names {
 		info, err := s.stat(name)
 		if err != nil {
@@ -141,14 +140,72 @@ func (s *source) find(ctx context.Context, cp *Copy, from string, p *plan) error
 		if base == "." || base == ".." || base == "/" {
 			base = ""
 		}
+		if found && cp.rules.Match(base, info.IsDir()) {
+			continue
+		}
 		if info.IsDir() && !cp.Recursive {
 			return &nameError{name, errIsDir}
 		}
+		if cp.Delete && !info.IsDir() {
+			return &nameError{name, errors.New("is no directory, and Delete is set")}
+		}
+		if other, ok := tops[base]; ok {
+			return &nameError{name, fmt.Errorf("would have the same name as %s: %w", showName(other), fs.ErrExist)}
+		}
+		tops[base] = name
 		if err := s.walk(ctx, cp, p, item{name: name, rel: base, top: base, info: info}, nil); err != nil {
 			return err
 		}
 	}
+	if p.roots = len(tops); p.roots == 0 {
+		return &nameError{from, errNoMatch}
+	}
+	if cp.Delete {
+		p.kept = make(map[string]bool, len(p.items))
+		for i := range p.items {
+			it := &p.items[i]
+			p.kept[it.rel] = it.info != nil && it.info.IsDir()
+		}
+	}
 	return nil
+}
+
+// glob finds what a pattern means.
+func (s *source) glob(ctx context.Context, pattern string) ([]string, error) {
+	root, rest := "", pattern
+	if s.fsys == nil {
+		root = filepath.VolumeName(pattern)
+		rest = filepath.ToSlash(pattern[len(root):])
+		if strings.HasPrefix(rest, "/") {
+			root += "/"
+		}
+	}
+	names, err := glob.Find(root, rest, func(dir string) ([]glob.Entry, error) {
+		var list []glob.Entry
+		entries, _ := s.readDir(orDot(dir)) // what cannot be read has nothing in it that is meant
+		for _, e := range entries {
+			list = append(list, glob.Entry{Name: e.Name(), Dir: e.IsDir()})
+		}
+		return list, context.Cause(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, err := s.lstat(name)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if len(names) == 0 {
+		return nil, &nameError{pattern, errNoMatch}
+	}
+	return names, nil
+}
+
+func (s *source) lstat(name string) (fs.FileInfo, error) {
+	if s.fsys != nil {
+		return fs.Lstat(s.fsys, path.Clean(name))
+	}
+	return os.Lstat(name)
 }
 
 // walk adds an item and what is in it. Only the context's end is an error.
@@ -169,6 +226,9 @@ func (s *source) walk(ctx context.Context, cp *Copy, p *plan, it item, above []f
 				it.link, it.err = os.Readlink(it.name)
 			}
 		}
+	}
+	if len(above) > 0 && cp.rules.Match(belowTop(it.rel, it.top), it.info != nil && it.info.IsDir()) {
+		return nil
 	}
 	if it.err == nil && it.info.Mode()&^fs.ModeSymlink&fs.ModeType&^fs.ModeDir != 0 {
 		it.err = errSpecial

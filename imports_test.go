@@ -22,6 +22,7 @@ var forbidden = map[string][]string{
 	"/rollout":             {"flag", "os/signal", "golang.org/x/term", "github.com/spf13", module + "/hostlist", module + "/openssh", module + "/sshtest", module + "/cmd", module + "/internal/render"},
 	"/sshtest":             {module, "testing"},
 	"/internal/codec":      {module, "net", crypto},
+	"/internal/glob":       {module, "net", crypto},
 	"/internal/keyfile":    {module},
 	"/internal/filelock":   {module, "net", crypto},
 	"/internal/knownhosts": {module},
@@ -40,7 +41,7 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                     {"codec", "filelock", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
+	"":                     {"codec", "filelock", "glob", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/knownhosts": {"filelock"},
 	"/hostlist":            {"nearest"},
 	"/internal/render":     {"hostlist", "nearest"},

@@ -60,7 +60,7 @@ func (t *transfer) mayDelete(ctx context.Context, p *plan, name func(*item) stri
 			continue
 		}
 		if it.err == nil && (i == len(p.items)-1 || p.items[i+1].top != it.top) {
-			return &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: &nameError{it.name, errEmptySource}}
+			return &HostError{Host: t.conn.host.Name, Stage: StageTransfer, Kind: KindInvalid, Err: &nameError{it.name, errEmptySource}}
 		}
 		real, err := t.session.RealPath(ctx, orDot(name(it)))
 		if err == nil && real != "/" {
@@ -73,7 +73,7 @@ func (t *transfer) mayDelete(ctx context.Context, p *plan, name func(*item) stri
 			continue
 		}
 		if err == nil {
-			err = &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: &nameError{orDot(name(it)), errWholeHost}}
+			err = &HostError{Host: t.conn.host.Name, Stage: StageTransfer, Kind: KindInvalid, Err: &nameError{orDot(name(it)), errWholeHost}}
 		}
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing/fstest"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/sshtest"
@@ -85,4 +86,31 @@ func ExampleClient_Get() {
 	// Output:
 	// app.log_web1
 	// app.log_web2
+}
+
+// A directory on every host becomes equal to a local one. A dry run says what that
+// would do.
+func ExampleCopy_delete() {
+	c, hosts, done := fileFleet()
+	defer done()
+	site := shoal.Copy{
+		FS:   fstest.MapFS{"site/index.html": {Data: []byte("new")}, "site/draft.tmp": {}},
+		From: "site/.", To: "/srv/www", Recursive: true, Preserve: true,
+		Unchanged: shoal.SkipSameAge, Exclude: []string{"*.tmp"}, Delete: true, DryRun: true,
+	}
+	for _, name := range []string{"index.html", "old.html"} {
+		if _, err := shoal.Gather(c.Put(context.Background(), slices.Values(hosts), shoal.Copy{Reader: strings.NewReader("x"), To: "/srv/www/" + name})); err != nil {
+			log.Fatal(err)
+		}
+	}
+	results, err := shoal.Gather(c.Put(context.Background(), slices.Values(hosts), site))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range results {
+		fmt.Println(r.Host.Name, r.Value.Changes)
+	}
+	// Output:
+	// web1 [~ /srv/www/index.html - /srv/www/old.html]
+	// web2 [~ /srv/www/index.html - /srv/www/old.html]
 }

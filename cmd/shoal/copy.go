@@ -27,7 +27,8 @@ that holds the old file or the new one, never a part.
 TARGET is a name on the hosts. A directory that exists, and a name that ends with
 a slash, take the source under its own name; anything else becomes its name.
 Folders above it are made. A name without a slash in front starts in the login
-folder. SOURCE may be a pattern, and - is standard input.
+folder. SOURCE may be a pattern, in which ** stands for any number of directories,
+and - is standard input.
 
 Exit codes: 0 everything is there; 1 something could not be copied; 2 wrong usage;
 3 some host was not reached; 4 some host timed out.`
@@ -42,8 +43,8 @@ const pullHelp = `Copy files and directories from hosts, by SFTP, each under a n
 host's name is added to the name of each, as in error.log_web1, unless --name says
 otherwise. Names that a host gives cannot lead out of the directory.
 
-SOURCE is a name or a pattern on the hosts. One without a slash in front starts in
-the login folder.
+SOURCE is a name or a pattern on the hosts, in which ** stands for any number of
+directories. One without a slash in front starts in the login folder.
 
 In --name, {host} is the host, {name} the last part of the source's name, and
 {path} all of it without the slash in front.
@@ -55,7 +56,7 @@ const pullExample = `  shoal pull 'web[1-20]:/etc/os-release' -d releases
   shoal pull 'web[1-20]:/var/log/nginx/error*.log' -d logs --name '{host}/{path}'
   shoal pull -r -w 'db[1-3]' /etc/postgresql -d backup`
 
-// copyFlags are the flags of shoal push and shoal pull.
+// copyFlags are the flags of shoal push, shoal pull and shoal sync.
 type copyFlags struct {
 	target  targetFlags
 	connect connectFlags
@@ -73,10 +74,16 @@ type copyFlags struct {
 func (f *copyFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.copy.Recursive, "recursive", "r", false, "copy directories with all that is in them")
 	fs.BoolVar(&f.copy.Preserve, "preserve", false, "keep permissions and times")
+	fs.BoolVar(&f.update, "update", false, "leave out files of the same size and time: use it with --preserve")
+	f.addCommon(fs)
+}
+
+// addCommon adds the flags that shoal sync has too.
+func (f *copyFlags) addCommon(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.checksum, "checksum", false, "leave out files of the same size and SHA-256 sum")
+	fs.StringArrayVar(&f.copy.Exclude, "exclude", nil, "leave out what matches `PATTERN`, as in '*.tmp', /build or cache/; may be repeated")
 	fs.BoolVar(&f.copy.Verify, "verify", false, "compare SHA-256 sums before a file gets its name")
 	fs.BoolVar(&f.copy.Resume, "resume", false, "go on with large files that an earlier copy with --resume did not finish")
-	fs.BoolVar(&f.update, "update", false, "leave out files of the same size and time: use it with --preserve")
-	fs.BoolVar(&f.checksum, "checksum", false, "leave out files of the same size and SHA-256 sum")
 	fs.BoolVar(&f.follow, "follow", false, "copy what links in directories point to, instead of the links")
 	fs.BoolVar(&f.noLinks, "no-links", false, "leave out links in directories")
 	fs.Var(&f.limit, "bwlimit", "copy at most so many bytes a second in all, as in 10M")
@@ -146,6 +153,9 @@ func (f *copyFlags) check() error {
 		f.copy.Unchanged = shoal.SkipSameSum
 	}
 	f.copy.Limit = f.limit.n
+	if err := checkExclude(f.copy.Exclude); err != nil {
+		return err
+	}
 	return f.connect.check()
 }
 
@@ -332,16 +342,21 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 		return err
 	}
 	j := newJob(a, &f.view, &f.pace, hosts)
-	c := &copier{job: j}
+	c := &copier{job: j, dry: f.copy.DryRun}
 	if len(copies) > 1 {
 		c.client.MaxIdle = len(hosts) // for the next copy
 	}
 	c.renderer = render.Tee{c.console.status, &render.Report{Screen: c.console.screen}}
-	if f.view.format.word == "jsonl" {
+	switch {
+	case f.view.format.word == "jsonl":
 		c.renderer = render.Tee{c.console.status, &render.JSONL{W: c.console.screen.Out()}, &render.Report{Screen: c.console.screen}}
+	case f.copy.DryRun && !f.view.quiet:
+		c.renderer = render.Tee{c.console.status, &render.Fold{Screen: c.console.screen}, &render.Report{Screen: c.console.screen}}
 	}
 	c.origin.stdin = slices.ContainsFunc(copies, func(c shoal.Copy) bool { return c.Reader != nil })
-	a.keep(&c.job, &f.journal)
+	if !c.dry {
+		a.keep(&c.job, &f.journal)
+	}
 	return c.do(ctx, func(ctx context.Context) error {
 		if a.reach != nil {
 			a.reach(c.client)
@@ -360,6 +375,7 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 // copier copies, and shows what becomes of it.
 type copier struct {
 	job
+	dry   bool // nothing is done
 	total shoal.Copied
 }
 
@@ -384,7 +400,10 @@ func (c *copier) copy(ctx context.Context, what string, copies []shoal.Copy, wor
 			}
 			x := c.exitOf(&r, i)
 			ended[i] = &x
-			c.console.show(func() { c.exit(x) })
+			c.console.show(func() {
+				c.changes(r.Host.Name, i, r.Value.Changes)
+				c.exit(x)
+			})
 			if c.pace.failFast && x.Status != render.OK {
 				c.cancel(errFailFast)
 			}
@@ -403,6 +422,7 @@ func (c *copier) add(d shoal.Copied) {
 	c.total.Files += d.Files
 	c.total.Dirs += d.Dirs
 	c.total.Skipped += d.Skipped
+	c.total.Deleted += d.Deleted
 	c.total.Bytes += d.Bytes
 	c.total.Kept += d.Kept
 	c.total.Failed += d.Failed
@@ -413,20 +433,27 @@ func (c *copier) exitOf(r *shoal.Result[shoal.Copied], index int) render.Exit {
 		Value: shoal.Output{OutBytes: r.Value.Bytes}}, time.Since(c.began))
 }
 
-// sum says what was copied.
+// sum says what was copied, or would be.
 func (c *copier) sum(took time.Duration) string {
-	text := "copied " + plural(c.total.Files, "file")
+	copied, left, deleted := "copied ", "left out", "deleted"
+	if c.dry {
+		copied, left, deleted = "would copy ", "leave out", "delete"
+	}
+	text := copied + plural(c.total.Files, "file")
 	if c.total.Files > 0 {
 		text += ", " + size(c.total.Bytes)
 	}
-	if c.total.Bytes > 0 {
+	if c.total.Bytes > 0 && !c.dry {
 		text += fmt.Sprintf(" (%s/s)", size(int64(float64(c.total.Bytes-c.total.Kept)/took.Seconds())))
 	}
 	if c.total.Kept > 0 {
 		text += fmt.Sprintf(", %s of it there before", size(c.total.Kept))
 	}
 	if c.total.Skipped > 0 {
-		text += fmt.Sprintf(", left out %d", c.total.Skipped)
+		text += fmt.Sprintf(", %s %d", left, c.total.Skipped)
+	}
+	if c.total.Deleted > 0 {
+		text += fmt.Sprintf(", %s %d", deleted, c.total.Deleted)
 	}
 	if c.total.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", c.total.Failed)

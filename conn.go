@@ -16,6 +16,7 @@ type Conn struct {
 	host  Host
 	close sync.Once
 	gone  atomic.Bool // closed
+	files idleFiles
 }
 
 // Host returns the host with all its settings.
@@ -46,10 +47,14 @@ func (c *Conn) Alive() bool { return c.peer.alive() }
 
 // Close gives the connection back to the client, which keeps it for the next
 // call or closes it. Commands still running over it go on, new ones cannot be
-// started. It always returns nil, and may be called again.
+// started. It always returns nil, and may be called again. The SFTP session that
+// copies over it share ends.
 func (c *Conn) Close() error {
 	c.close.Do(func() {
 		c.gone.Store(true)
+		if f := c.files.take(); f != nil {
+			f.end(c)
+		}
 		c.peer.release()
 	})
 	return nil

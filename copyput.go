@@ -22,7 +22,7 @@ func (c *Conn) put(ctx context.Context, cp Copy) (Copied, error) {
 	t := &transfer{Copy: &cp, conn: c, report: cp.reporter.host(c.host)}
 	err := t.putAll(ctx)
 	if t.session != nil {
-		defer t.session.end(c)
+		defer t.session.done(ctx, c)
 	}
 	return t.result(ctx, err)
 }

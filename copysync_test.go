@@ -1,17 +1,24 @@
 package shoal_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/pkg/sftp"
+
 	"github.com/shoal-ssh/shoal"
+	"github.com/shoal-ssh/shoal/sshtest"
 )
 
 // syncTo is the copy that makes a remote folder equal to a local one.
@@ -207,5 +214,65 @@ func TestCopyPatterns(t *testing.T) {
 				t.Errorf("%s of %s: %v", way, bad, err)
 			}
 		}
+	}
+}
+
+// Copies over one Conn share a session, one after the other, until it ends.
+func TestCopySessions(t *testing.T) {
+	t.Parallel()
+	var sessions atomic.Int32
+	dir := t.TempDir()
+	serve := func(_ context.Context, s *sshtest.Session) sshtest.ExitStatus {
+		sessions.Add(1)
+		srv, err := sftp.NewServer(struct {
+			io.Reader
+			io.WriteCloser
+		}{s.Stdin, nopCloser{s.Stdout}}, sftp.WithServerWorkingDirectory(dir))
+		if err == nil {
+			srv.Serve()
+		}
+		return sshtest.ExitStatus{}
+	}
+	for _, limit := range []int{0, 1} {
+		sessions.Store(0)
+		f := sshtest.New(t, sshtest.Config{MaxSessions: limit, Subsystems: map[string]sshtest.Handler{"sftp": serve}})
+		conn, err := newClient(t, f).Conn(testContext(t), shoal.Host{Name: f.Host(0).Addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := func(ctx context.Context) error {
+			_, err := conn.Put(ctx, shoal.Copy{Reader: strings.NewReader("x"), To: "file"})
+			return err
+		}
+		get := func() error {
+			_, err := conn.Get(testContext(t), shoal.Copy{From: "file", Writer: io.Discard})
+			return err
+		}
+		if err := errors.Join(put(testContext(t)), put(testContext(t)), get()); err != nil || sessions.Load() != 1 {
+			t.Errorf("%d sessions, %v", sessions.Load(), err)
+		}
+		cancelled, cancel := context.WithCancel(testContext(t))
+		cancel()
+		if put(cancelled) == nil {
+			t.Error("copied after the context's end")
+		}
+		for range 3 { // a command finds its place
+			if _, err := conn.Run(testContext(t), shoal.Command{Line: "hostname"}); err != nil {
+				t.Errorf("at most %d sessions: %v", limit, err)
+			}
+			if err := put(testContext(t)); err != nil {
+				t.Errorf("at most %d sessions: %v", limit, err)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := get(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		conn.Close()
 	}
 }

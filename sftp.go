@@ -19,10 +19,51 @@ type fileSession struct {
 	close   sync.Once
 }
 
-// openSFTP asks for the subsystem (RFC 4254 §6.5) and begins a session.
+// idleFiles holds the SFTP session that a Conn keeps from one copy to the next.
+type idleFiles struct {
+	mu      sync.Mutex
+	session *fileSession // used by nobody; may be nil
+}
+
+// take returns the session, which is the caller's then, or nil.
+func (i *idleFiles) take() *fileSession {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	f := i.session
+	i.session = nil
+	return f
+}
+
+// makeWay ends the session where its place is wanted.
+func (c *Conn) makeWay() {
+	if f := c.files.take(); f != nil && (f.session.link.crowded() || !c.keepFiles(f)) {
+		f.end(c)
+	}
+}
+
+// keepFiles keeps a session that is whole, unless there is another or the Conn is
+// closed.
+func (c *Conn) keepFiles(f *fileSession) bool {
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	if f.Client == nil || f.Err() != nil || c.gone.Load() || c.files.session != nil {
+		return false
+	}
+	c.files.session = f
+	return true
+}
+
+// openSFTP returns the session of a copy before, or asks for the subsystem (RFC 4254
+// §6.5) and begins one.
 func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
 	if c.gone.Load() {
 		return nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindCancelled, Err: errConnClosed}
+	}
+	if f := c.files.take(); f != nil {
+		if f.Err() == nil {
+			return f, nil
+		}
+		f.end(c)
 	}
 	s, err := c.peer.session(ctx)
 	if err != nil {
@@ -81,6 +122,13 @@ func sessionBudget(total time.Duration) time.Duration {
 
 // leaveBudget bounds the waiting for the end of a session.
 const leaveBudget = 2 * time.Second
+
+// done keeps the session for the next copy, or ends it, as after a cancellation.
+func (f *fileSession) done(ctx context.Context, c *Conn) {
+	if ctx.Err() != nil || !c.keepFiles(f) {
+		f.end(c)
+	}
+}
 
 // end closes the session and gives its place back.
 func (f *fileSession) end(c *Conn) {

@@ -97,9 +97,7 @@ func (t *transfer) getTop(ctx context.Context, w *remoteWalk, name, to string, f
 	if base, err = t.landed.name(dir, base, t.conn.host.Name); err != nil {
 		return err
 	}
-	if dir == "" {
-		dir = "."
-	}
+	dir = filepath.Clean(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -233,7 +233,7 @@ func TestCopySessions(t *testing.T) {
 		}
 		return sshtest.ExitStatus{}
 	}
-	for _, limit := range []int{0, 1} {
+	for _, limit := range []int{0, 2} {
 		sessions.Store(0)
 		f := sshtest.New(t, sshtest.Config{MaxSessions: limit, Subsystems: map[string]sshtest.Handler{"sftp": serve}})
 		conn, err := newClient(t, f).Conn(testContext(t), shoal.Host{Name: f.Host(0).Addr})

@@ -319,13 +319,6 @@ func (l *link) reserve() bool {
 	return true
 }
 
-// crowded reports whether a place is wanted that only another's leaving gives.
-func (l *link) crowded() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.drained || l.full != 0 && l.open >= l.full
-}
-
 // leave gives the place back.
 func (l *link) leave() {
 	l.mu.Lock()

@@ -251,7 +251,6 @@ func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, 
 		cmd.PTY = c.host.PTY
 	}
 	p := newProc(c, cmd, built, life)
-	c.makeWay()
 	if p.session, err = c.peer.session(ctx); err != nil {
 		err.(*HostError).Host = c.host.Name
 		return nil, err

@@ -34,13 +34,6 @@ func (i *idleFiles) take() *fileSession {
 	return f
 }
 
-// makeWay ends the session where its place is wanted.
-func (c *Conn) makeWay() {
-	if f := c.files.take(); f != nil && (f.session.link.crowded() || !c.keepFiles(f)) {
-		f.end(c)
-	}
-}
-
 // keepFiles keeps a session that is whole, unless there is another or the Conn is
 // closed.
 func (c *Conn) keepFiles(f *fileSession) bool {

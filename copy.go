@@ -314,7 +314,7 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 		err = cerr
 	}
 	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
-		err = errors.New("Resume needs files, and neither a Reader nor a Writer")
+		err = errors.New("copying with Resume needs files, and neither a Reader nor a Writer")
 	}
 	if err != nil {
 		err = &HostError{Host: h.Name, Stage: StagePrepare, Kind: KindInvalid, Err: err}

@@ -41,7 +41,7 @@ type remoteItem struct {
 func (t *transfer) getAll(ctx context.Context) error {
 	from, to, err := t.names(t.conn.host)
 	if err == nil && (t.Delete || t.DryRun) {
-		err = &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errors.New("Delete and DryRun are for Put")}
+		err = &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errors.New("copying with Delete or DryRun is for Put alone")}
 	}
 	if err != nil {
 		return err

@@ -265,10 +265,10 @@ func belowTop(rel, top string) string {
 // checkSync is what Delete and DryRun need.
 func (cp *Copy) checkSync() error {
 	if cp.Delete && (cp.Reader != nil || !cp.Recursive) {
-		return errors.New("Delete needs Recursive and a directory")
+		return errors.New("copying with Delete needs Recursive and a directory")
 	}
 	if cp.rulesErr != nil {
-		return fmt.Errorf("Exclude: %w", cp.rulesErr)
+		return fmt.Errorf("in Exclude: %w", cp.rulesErr)
 	}
 	return nil
 }

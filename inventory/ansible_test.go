@@ -24,7 +24,7 @@ func TestAnsible(t *testing.T) {
 	for _, sources := range []string{"site.ini", "site.yml", "folder", "script.sh", "old-script.sh site.yml site.ini"} {
 		t.Run(sources, func(t *testing.T) {
 			var paths, args []string
-			for _, name := range strings.Fields(sources) {
+			for name := range strings.FieldsSeq(sources) {
 				path := filepath.Join("testdata", "ansible", name)
 				paths, args = append(paths, path), append(args, "-i", "./"+path)
 			}

@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -138,9 +139,7 @@ func (a *Ansible) addHosts(pattern string, vars map[string]any, g *ansibleGroup)
 		if err != nil {
 			return err
 		}
-		for k, v := range vars {
-			h.vars[k] = v
-		}
+		maps.Copy(h.vars, vars)
 	}
 	return nil
 }

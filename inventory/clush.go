@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -222,9 +223,7 @@ func (s *sections) merge(more sections) {
 			*s = append(*s, m)
 			continue
 		}
-		for key, value := range m.options {
-			old.options[key] = value
-		}
+		maps.Copy(old.options, m.options)
 		old.file, old.line = m.file, m.line
 		if old.unsafe == nil {
 			old.unsafe = m.unsafe

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/shoal-ssh/shoal/hostlist"
@@ -101,10 +102,8 @@ func (h *hostsFile) include(name, dir string, n int, file string, above []string
 			path = group
 		}
 	}
-	for _, a := range above {
-		if a == path {
-			return h.yield("", &FileError{File: name, Line: n, Err: fmt.Errorf("#include %s: the file includes itself", file)})
-		}
+	if slices.Contains(above, path) {
+		return h.yield("", &FileError{File: name, Line: n, Err: fmt.Errorf("#include %s: the file includes itself", file)})
 	}
 	if len(above) >= maxIncludes {
 		return h.yield("", &FileError{File: name, Line: n, Err: fmt.Errorf("#include %s: more than %d files within each other", file, maxIncludes)})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -69,10 +70,8 @@ func countNodes(n *yaml.Node, left *int, above []*yaml.Node) bool {
 		return false
 	}
 	if n.Kind == yaml.AliasNode {
-		for _, a := range above {
-			if a == n.Alias {
-				return false
-			}
+		if slices.Contains(above, n.Alias) {
+			return false
 		}
 		return countNodes(n.Alias, left, append(above, n.Alias))
 	}

@@ -44,15 +44,16 @@ type hostsFlags struct {
 	fold, expand, count, regroup, explain bool
 	list                                  int
 
-	all       bool
-	exclude   []string
-	source    string
-	slice     string
-	pick      int
-	seed      uint64
-	split     int
-	separator string
-	autostep  string
+	all         bool
+	inventories []string
+	exclude     []string
+	source      string
+	slice       string
+	pick        int
+	seed        uint64
+	split       int
+	separator   string
+	autostep    string
 }
 
 func (a *app) hostsCommand() *cobra.Command {
@@ -74,6 +75,7 @@ func (a *app) hostsCommand() *cobra.Command {
 	fs.CountVarP(&f.list, "list-groups", "l", "write the groups, or those in which the hosts are; -ll with their hosts, -lll and how many")
 	fs.BoolVarP(&f.all, "all", "a", false, "take all hosts that the groups know, as @* does")
 	fs.StringArrayVarP(&f.exclude, "exclude", "x", nil, "leave out the hosts of `EXPR`")
+	fs.StringArrayVar(&f.inventories, "inventory", nil, "groups and hosts of an Ansible inventory, a script that prints one, or ClusterShell's groups, in `PATH`")
 	fs.StringVarP(&f.source, "source", "s", "", "the `SOURCE` of groups without one")
 	fs.StringVarP(&f.slice, "slice", "I", "", "only the hosts at these `PLACES`, from 0: 0-9,20 or 0-99/10")
 	fs.IntVar(&f.pick, "pick", 0, "only `N` of them at random")
@@ -135,7 +137,7 @@ func (f *hostsFlags) check(c *cobra.Command) error {
 
 // hosts is the command.
 func (a *app) hosts(ctx context.Context, f *hostsFlags, words []string, seeded bool) error {
-	groups, err := a.groups(ctx, f.source)
+	groups, err := f.groups(ctx)
 	if err != nil {
 		return err
 	}
@@ -351,12 +353,9 @@ func (f *hostsFlags) steps(total int) (int, error) {
 
 // listGroups writes the groups, or where set is not nil those that have hosts of it.
 func listGroups(ctx context.Context, w *bufio.Writer, p hostlist.Parser, f *hostsFlags, set *hostlist.Set) error {
-	if p.Groups == nil {
-		return &usageError{what: "-l: there are no groups here", hint: "shoal help hosts says where they come from"}
-	}
 	names, err := p.Groups.Names(ctx, f.source)
 	if err != nil {
-		return &usageError{what: "-l: " + err.Error()}
+		return targetError("-l", err)
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -461,13 +460,12 @@ func explain(lines []explained, indent string, steps []hostlist.Step) []explaine
 	return lines
 }
 
-// groups returns where groups are looked up; source is the one of those that name
-// none.
-func (a *app) groups(ctx context.Context, source string) (hostlist.Groups, error) {
-	known := &knownGroups{source: source, open: sync.OnceValues(func() (*inventory.Inventory, error) {
-		return new(targetFlags).open(ctx, "")
-	})}
-	if source == "" {
+// groups returns where groups are looked up.
+func (f *hostsFlags) groups(ctx context.Context) (hostlist.Groups, error) {
+	t := targetFlags{inventories: f.inventories}
+	source := f.source
+	known := &knownGroups{source: source, open: sync.OnceValues(func() (*inventory.Inventory, error) { return t.open(ctx, "") })}
+	if source == "" || source == sourceRun {
 		return known, nil
 	}
 	inv, err := known.open()
@@ -485,15 +483,9 @@ func exprError(where string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if where != "" {
-		where += ": "
+	told := targetError(where, err)
+	if e, ok := errors.AsType[*usageError](told); ok && where == "" {
+		e.what = strings.TrimPrefix(e.what, ": ")
 	}
-	if e, ok := errors.AsType[*hostlist.SyntaxError](err); ok {
-		hint := e.Hint
-		if hint == "" && e.Err != nil {
-			hint = "shoal hosts -l lists the groups"
-		}
-		return &usageError{what: where + e.Msg, where: "  " + strings.ReplaceAll(e.Caret(), "\n", "\n  "), hint: cmp.Or(hint, "shoal help hosts says how hosts are named")}
-	}
-	return &usageError{what: where + err.Error(), hint: "shoal help hosts says how hosts are named"}
+	return told
 }

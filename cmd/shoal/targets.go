@@ -18,6 +18,7 @@ import (
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/hostlist"
+	"github.com/shoal-ssh/shoal/internal/runs"
 	"github.com/shoal-ssh/shoal/inventory"
 	"github.com/shoal-ssh/shoal/sshconfig"
 )
@@ -292,34 +293,46 @@ type inventoryError struct{ err error }
 func (e *inventoryError) Error() string { return e.err.Error() }
 func (e *inventoryError) Unwrap() error { return e.err }
 
-// knownGroups are the groups of an inventory, which is opened when they are wanted.
+// sourceRun is the source of groups that are hosts of earlier runs.
+const sourceRun = "run"
+
+// knownGroups are the groups of an inventory, which is opened when they are wanted,
+// and of the journal.
 type knownGroups struct {
 	source string // that stands for the default one; may be empty
 	open   func() (*inventory.Inventory, error)
 }
 
 func (k *knownGroups) Group(ctx context.Context, source, name string) ([]string, error) {
-	inv, err := k.open()
+	groups, err := k.of(&source)
 	if err != nil {
 		return nil, err
 	}
-	return inv.Group(ctx, cmp.Or(source, k.source), name)
+	return groups.Group(ctx, source, name)
 }
 
 func (k *knownGroups) All(ctx context.Context, source string) ([]string, error) {
-	inv, err := k.open()
+	groups, err := k.of(&source)
 	if err != nil {
 		return nil, err
 	}
-	return inv.All(ctx, cmp.Or(source, k.source))
+	return groups.All(ctx, source)
 }
 
 func (k *knownGroups) Names(ctx context.Context, source string) ([]string, error) {
-	inv, err := k.open()
+	groups, err := k.of(&source)
 	if err != nil {
 		return nil, err
 	}
-	return inv.Names(ctx, cmp.Or(source, k.source))
+	return groups.Names(ctx, source)
+}
+
+// of returns who knows a source, and sets the default one.
+func (k *knownGroups) of(source *string) (hostlist.Groups, error) {
+	if *source = cmp.Or(*source, k.source); *source == sourceRun {
+		return new(runs.Journal), nil
+	}
+	return k.open()
 }
 
 // inGroups yields the hosts of an argument of -g: the names of groups, with commas

@@ -53,7 +53,7 @@ func (c *Conn) Close() error {
 	c.close.Do(func() {
 		c.gone.Store(true)
 		if f := c.files.take(); f != nil {
-			f.end(c)
+			f.end()
 		}
 		c.peer.release()
 	})

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/shoal-ssh/shoal/internal/glob"
+	"github.com/shoal-ssh/shoal/internal/scp"
 	"github.com/shoal-ssh/shoal/internal/sftp"
 	"github.com/shoal-ssh/shoal/internal/spool"
 )
@@ -80,6 +81,9 @@ type Copy struct {
 	// copies to one name must not run at the same time. With Get it needs a
 	// host that computes sums, else files begin anew.
 	Resume bool
+	// SCP copies by SCP instead of SFTP, for servers that have only that. It needs
+	// scp and a POSIX shell on the host: see docs/copy.md for what differs.
+	SCP bool
 	// Unchanged leaves out files that seem to be there already.
 	Unchanged Unchanged
 	// Exclude leaves out what is in a directory and matches one of these patterns,
@@ -313,6 +317,9 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 	if cerr := cp.checkSync(); cerr != nil {
 		err = cerr
 	}
+	if cp.Resume && cp.SCP {
+		err = errors.New("Resume needs SFTP: SCP sends files from their beginning")
+	}
 	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
 		err = errors.New("copying with Resume needs files, and neither a Reader nor a Writer")
 	}
@@ -442,6 +449,9 @@ func (c *Conn) copyError(ctx context.Context, s *fileSession, err error) error {
 	he := &HostError{Host: c.host.Name, Stage: StageTransfer, Kind: KindLocalIO, Err: err}
 	_, status := errors.AsType[*sftp.Status](err)
 	_, protocol := errors.AsType[*sftp.ProtocolError](err)
+	if _, isSCP := errors.AsType[*scp.ProtocolError](err); isSCP {
+		protocol = true
+	}
 	size, isSize := errors.AsType[*sftp.SizeError](err)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
@@ -458,9 +468,9 @@ func (c *Conn) copyError(ctx context.Context, s *fileSession, err error) error {
 		he.Kind = KindTruncated
 	case status, isRemote(err):
 		he.Kind = KindRemoteIO
-	case s != nil && (s.Client == nil || s.Err() != nil && errors.Is(err, s.Err())):
+	case s != nil && (s.remoteFiles == nil || s.Err() != nil && errors.Is(err, s.Err())):
 		he.Kind = KindLost
-		if !s.session.link.alive() {
+		if s.session != nil && !s.session.link.alive() {
 			he.Err = s.session.link.reason(err)
 		}
 	}

@@ -46,7 +46,7 @@ func (t *transfer) getAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.session, err = t.conn.openSFTP(ctx); err != nil {
+	if t.session, err = t.openFiles(ctx); err != nil {
 		return err
 	}
 	names, found, err := t.glob(ctx, from)
@@ -311,6 +311,10 @@ func (t *transfer) land(ctx context.Context, root *os.Root, top string, items []
 		}
 	}
 	t.report.update(func(s *Progress) { s.Size += size; s.Total += len(files) })
+	if t.SCP {
+		t.receive(ctx, root, files)
+		files = nil
+	}
 	large := make(chan struct{}, largeAtOnce)
 	parallel(ctx, filesAtOnce, len(files), func(i int) {
 		it := files[i]
@@ -526,6 +530,9 @@ func (t *transfer) fetch(ctx context.Context, f *sftp.File, name string, kept in
 
 // getStream fetches a file into the Writer.
 func (t *transfer) getStream(ctx context.Context, name string) error {
+	if t.SCP {
+		return t.getStreamSCP(ctx, name)
+	}
 	f, err := t.session.Open(ctx, name, sftp.Read, sftp.Attributes{})
 	if err != nil {
 		return &nameError{name, err}

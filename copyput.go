@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,7 +42,7 @@ func (t *transfer) putAll(ctx context.Context) error {
 	} else if p, err = t.source.plan(ctx, t.Copy, from); err != nil {
 		return err
 	}
-	if t.session, err = t.conn.openSFTP(ctx); err != nil {
+	if t.session, err = t.openFiles(ctx); err != nil {
 		return err
 	}
 	base, rename, err := t.target(ctx, p, to)
@@ -193,8 +194,13 @@ func (t *transfer) putItems(ctx context.Context, p *plan, name func(*item) strin
 			}
 		})
 	}
+	atOnce := filesAtOnce
+	if t.SCP { // one after the other, a directory at a time
+		atOnce = 1
+		slices.SortStableFunc(rest, func(a, b *item) int { return cmp.Compare(path.Dir(a.rel), path.Dir(b.rel)) })
+	}
 	large := make(chan struct{}, largeAtOnce)
-	parallel(ctx, filesAtOnce, len(rest), func(i int) {
+	parallel(ctx, atOnce, len(rest), func(i int) {
 		it := rest[i]
 		if it.info.Size() > largeFile {
 			if take(ctx, large) != nil {
@@ -355,6 +361,9 @@ func (t *transfer) putFile(ctx context.Context, it *item, name string, isNew boo
 	}
 	if !t.change(addOr(isNew), name, false, func(c *Copied) { c.Files++; c.Bytes += max(it.info.Size(), 0) }) {
 		return nil
+	}
+	if t.SCP {
+		return t.putFileSCP(ctx, it, name, isNew, old)
 	}
 	u, err := t.openUpload(ctx, it, name)
 	if err != nil {

@@ -40,6 +40,10 @@ const (
 // host; where that gives none, or another, the file is read back, so that only
 // what SFTP itself gives is ever held against it.
 func (t *transfer) hasSum(ctx context.Context, name string, size int64, whole bool, want []byte) (bool, error) {
+	if f, ok := t.session.remoteFiles.(*scpFiles); ok {
+		got, err := f.sum(ctx, name)
+		return bytes.Equal(got, want), err
+	}
 	if size > largeFile {
 		if got := t.computedSum(ctx, name, size, whole); bytes.Equal(got, want) {
 			return true, nil

@@ -31,6 +31,7 @@ var forbidden = map[string][]string{
 	"/internal/nearest":    {module, "net", crypto},
 	"/internal/printf":     {module, "net", crypto},
 	"/internal/render":     {module, "net", "flag", crypto},
+	"/internal/scp":        {module, "net", crypto},
 	"/internal/sftp":       {module, "net", crypto},
 	"/internal/runs":       {module, "net", "flag", crypto},
 	"/internal/shell":      {module, "net", crypto},
@@ -41,7 +42,7 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                     {"codec", "filelock", "glob", "keyfile", "knownhosts", "lines", "printf", "sftp", "shell", "spool", "sshagent", "sshconfig"},
+	"":                     {"codec", "filelock", "glob", "keyfile", "knownhosts", "lines", "printf", "scp", "sftp", "shell", "spool", "sshagent", "sshconfig"},
 	"/internal/knownhosts": {"filelock"},
 	"/hostlist":            {"nearest"},
 	"/internal/render":     {"hostlist", "nearest"},

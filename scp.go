@@ -386,7 +386,7 @@ func (f *scpFiles) sum(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, &remoteError{fmt.Errorf("the host computes no SHA-256 sum, and SCP does not read files back: %w", err)}
 	}
-	for _, word := range strings.Fields(out) {
+	for word := range strings.FieldsSeq(out) {
 		if sum, err := hex.DecodeString(word); err == nil && len(sum) == 32 {
 			return sum, nil
 		}

@@ -20,9 +20,9 @@ import (
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
-const pushHelp = `Copy files and directories to hosts, by SFTP. A file is written under a temporary
-name, its size is compared with the source's, and then takes its name in one step:
-that holds the old file or the new one, never a part.
+const pushHelp = `Copy files and directories to hosts, by SFTP or, with --scp, by SCP. A file is
+written under a temporary name, its size is compared with the source's, and then
+takes its name in one step: that holds the old file or the new one, never a part.
 
 TARGET is a name on the hosts. A directory that exists, and a name that ends with
 a slash, take the source under its own name; anything else becomes its name.
@@ -37,10 +37,11 @@ const pushExample = `  shoal push app.tgz 'web[1-20]:/opt/app/'
   shoal push --resume backup.tar 'web[1-20]:/srv/'
   shoal push -r --verify site/ 'web[1-20]:/srv/www'
   shoal push -w 'web[1-20]' nginx.conf mime.types /etc/nginx/
-  pg_dump db | shoal push - 'db[2-3]:dump.sql'`
+  pg_dump db | shoal push - 'db[2-3]:dump.sql'
+  shoal push --scp image.bin 'nas[1-8]:/volume1/'`
 
-const pullHelp = `Copy files and directories from hosts, by SFTP, each under a name of its own: the
-host's name is added to the name of each, as in error.log_web1, unless --name says
+const pullHelp = `Copy files and directories from hosts, by SFTP or, with --scp, by SCP, each under a
+name of its own: the host's name is added to the name of each, as in error.log_web1, unless --name says
 otherwise. Names that a host gives cannot lead out of the directory.
 
 SOURCE is a name or a pattern on the hosts, in which ** stands for any number of
@@ -88,6 +89,7 @@ func (f *copyFlags) addCommon(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noLinks, "no-links", false, "leave out links in directories")
 	fs.Var(&f.limit, "bwlimit", "copy at most so many bytes a second in all, as in 10M")
 	fs.BoolVar(&f.copy.NoSync, "no-sync", false, "do not wait for disks")
+	fs.BoolVar(&f.copy.SCP, "scp", false, "copy by SCP and a shell on the host, for hosts without SFTP")
 	fs.BoolVar(&f.copy.Force, "force", false, "remove a file first where a server cannot replace it in one step")
 }
 

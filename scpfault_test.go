@@ -414,3 +414,13 @@ func TestSCPFailures(t *testing.T) {
 		t.Errorf("the old file is %q", b)
 	}
 }
+
+// SCP cannot go on in the middle of a file, and says so before anything is done.
+func TestSCPResume(t *testing.T) {
+	t.Parallel()
+	conn := scpHost(t, says("", 1))
+	_, err := conn.Put(testContext(t), shoal.Copy{From: "x", To: "x", SCP: true, Resume: true})
+	if he, ok := errors.AsType[*shoal.HostError](err); !ok || he.Kind != shoal.KindInvalid || !strings.Contains(err.Error(), "Resume needs SFTP") {
+		t.Errorf("got %v", err)
+	}
+}

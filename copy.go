@@ -318,7 +318,7 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 		err = cerr
 	}
 	if cp.Resume && cp.SCP {
-		err = errors.New("Resume needs SFTP: SCP sends files from their beginning")
+		err = errors.New("copying with Resume needs SFTP: SCP sends files from their beginning")
 	}
 	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
 		err = errors.New("copying with Resume needs files, and neither a Reader nor a Writer")

@@ -76,11 +76,12 @@ func TestHTML(t *testing.T) {
 	_, root := htmlPage(t, mixed)
 	var got []string
 	for _, s := range elements(root, "section") {
-		line := attribute(s, "data-status") + "|" + strings.Join(strings.Fields(textOf(elements(s, "h2")[0])), " ")
+		var line strings.Builder
+		line.WriteString(attribute(s, "data-status") + "|" + strings.Join(strings.Fields(textOf(elements(s, "h2")[0])), " "))
 		for _, pre := range elements(s, "pre") {
-			line += "|" + textOf(pre)
+			line.WriteString("|" + textOf(pre))
 		}
-		got = append(got, line)
+		got = append(got, line.String())
 	}
 	want := []string{
 		"failed|exit 2 web5|half a line, and its end €\ntail with a torn rune \\xe2\\x82",

@@ -97,16 +97,16 @@ func TestLooseLongLine(t *testing.T) {
 func drift(r render.Renderer) error {
 	hosts := names("n", 9)
 	t := begin(r, "sysctl -a", hosts...)
-	common := ""
+	var common strings.Builder
 	for i := range 12 {
-		common += fmt.Sprintf("key%d = 1\n", i)
+		common.WriteString(fmt.Sprintf("key%d = 1\n", i))
 	}
 	for i, h := range hosts[:5] {
-		t.out(h, fmt.Sprintf("%sboot 2026-11-2%d 08:00:00 on %s\n", common, i, h)).ok(h)
+		t.out(h, fmt.Sprintf("%sboot 2026-11-2%d 08:00:00 on %s\n", common.String(), i, h)).ok(h)
 	}
-	t.out("n6", strings.Replace(common, "key5 = 1", "key5 = \x1b[31m0", 1)+"boot 2026-11-27 08:00:00 on n6\n").ok("n6")
+	t.out("n6", strings.Replace(common.String(), "key5 = 1", "key5 = \x1b[31m0", 1)+"boot 2026-11-27 08:00:00 on n6\n").ok("n6")
 	t.ok("n7")
-	t.out("n8", common+"boot 2026-11-27 08:00:00 on n8\n").rc(3, "n8")
+	t.out("n8", common.String()+"boot 2026-11-27 08:00:00 on n8\n").rc(3, "n8")
 	t.problem(render.Unreachable, render.Problem{Stage: "connect", Kind: "refused", Msg: "connection refused"}, "n9")
 	return t.done(3)
 }

@@ -77,11 +77,12 @@ func (t *Timings) End(End) error {
 	}
 	hosts = min(hosts, max(8, t.Screen.width()-1-rest-failed))
 	row := func(host string, cells func(i int) string, total, status string) {
-		line := padded(host, hosts)
+		var line strings.Builder
+		line.WriteString(padded(host, hosts))
 		for i := range names {
-			line += fmt.Sprintf(" %*s", widths[i], cells(i))
+			line.WriteString(fmt.Sprintf(" %*s", widths[i], cells(i)))
 		}
-		t.Screen.line(strings.TrimRight(line+fmt.Sprintf(" %5s  %s", total, status), " "))
+		t.Screen.line(strings.TrimRight(line.String()+fmt.Sprintf(" %5s  %s", total, status), " "))
 		t.Screen.full()
 	}
 	row("seconds", func(i int) string { return Sanitize(names[i]) }, "total", "")

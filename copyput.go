@@ -459,7 +459,12 @@ func (t *transfer) unchanged(ctx context.Context, it *item, name string, old sft
 		return false, nil
 	}
 	if by == SkipSameAge {
-		return old.Flags&sftp.HasTimes != 0 && old.ModTime().Unix() == it.info.ModTime().Unix(), nil
+		same := old.Flags&sftp.HasTimes != 0 && old.ModTime().Unix() == it.info.ModTime().Unix()
+		// The server's times are whole seconds: a file that was just written may
+		// have been written again in the second in which it was copied.
+		if !same || time.Since(it.info.ModTime()) > 2*time.Second {
+			return same, nil
+		}
 	}
 	r := t.reader(ctx, it)
 	defer r.done()

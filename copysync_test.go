@@ -3,6 +3,7 @@ package shoal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,6 +25,22 @@ import (
 // syncTo is the copy that makes a remote folder equal to a local one.
 func syncTo(from, to string) shoal.Copy {
 	return shoal.Copy{From: from + "/.", To: to, Recursive: true, Preserve: true, Unchanged: shoal.SkipSameAge, Delete: true}
+}
+
+// A file that is written again in the second in which it was copied is not taken
+// for the copied one.
+func TestSyncSameSecond(t *testing.T) {
+	t.Parallel()
+	conn, src, to := opensshConn(t), t.TempDir(), t.TempDir()
+	for i := range 3 {
+		mustWrite(t, src+"/file", fmt.Append(nil, i), 0o644)
+		if _, err := conn.Put(testContext(t), syncTo(src, to)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(to + "/file"); err != nil || string(got) != fmt.Sprint(i) {
+			t.Errorf("the file has %q, %v; want %d", got, err, i)
+		}
+	}
 }
 
 // A remote folder becomes equal to a local one, and nothing else is touched. What

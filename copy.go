@@ -430,7 +430,7 @@ func (e *copyErrors) Unwrap() []error { return e.errs }
 
 // Errors of copying.
 var (
-	errIsDir    = errors.New("is a directory, and Recursive is not set")
+	errIsDir    = errors.New("is a directory, and the copy is not recursive (-r)")
 	errSpecial  = errors.New("is neither a file, a directory nor a link")
 	errChanged  = errors.New("changed while it was copied")
 	errSum      = errors.New("the SHA-256 sum of the copy differs from the source's")

@@ -394,7 +394,7 @@ func (f *hostsFlags) explainAll(ctx context.Context, w *bufio.Writer, p hostlist
 	if len(words) == 0 {
 		return &usageError{what: "no expression to explain", hint: "as in: shoal hosts --explain '@compute!@down'"}
 	}
-	expr := strings.Join(words, ",")
+	expr := unionOf(words)
 	for _, x := range f.exclude {
 		expr = "(" + expr + ")!(" + x + ")"
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -28,7 +29,8 @@ type targetFlags struct {
 	exprs, literal, files, exclude []string
 	groups                         []string
 	inventories                    []string
-	all, yes, list, shuffle        bool
+	all, yes, shuffle              bool
+	list, explain                  bool
 	pick                           numberFlag
 	limit                          shareFlag
 	example                        string // of the command, with -w
@@ -50,6 +52,7 @@ func (t *targetFlags) add(fs *pflag.FlagSet) {
 	fs.Var(&t.pick, "pick", "only `N` of the hosts, at random")
 	fs.Var(&t.limit, "limit", "only the first `N|N%` of the hosts")
 	fs.BoolVar(&t.list, "list", false, "show the hosts, one a line, and run nothing")
+	fs.BoolVar(&t.explain, "explain", false, "show what each part of the expressions stands for, and run nothing")
 }
 
 // addYes adds the answer to the question that -a asks.
@@ -141,7 +144,10 @@ func (a *app) targets(ctx context.Context, t *targetFlags, f *connectFlags, word
 	if err != nil {
 		return nil, err
 	}
-	if t.list {
+	switch {
+	case t.explain:
+		return nil, t.explainTo(ctx, a.stdout, f.file)
+	case t.list:
 		return nil, a.list(names)
 	}
 	hosts, err := parseHosts(names)
@@ -192,9 +198,7 @@ func (t *targetFlags) names(ctx context.Context, stdin io.Reader, sshConfig stri
 		}
 		return nil, &usageError{what: "no hosts given", hint: hint}
 	}
-	known := &knownGroups{open: sync.OnceValues(func() (*inventory.Inventory, error) {
-		return t.open(ctx, sshConfig)
-	})}
+	known := t.known(ctx, sshConfig)
 	p := hostlist.Parser{Groups: known, Open: inventory.OpenHosts}
 	s := newSet()
 	for _, expr := range t.exprs {
@@ -234,6 +238,53 @@ func (t *targetFlags) names(ctx context.Context, stdin io.Reader, sshConfig stri
 	}
 	names := t.choose(s.names)
 	return names, t.lookUp(known, names)
+}
+
+// known are the groups, which are opened when they are wanted.
+func (t *targetFlags) known(ctx context.Context, sshConfig string) *knownGroups {
+	return &knownGroups{open: sync.OnceValues(func() (*inventory.Inventory, error) { return t.open(ctx, sshConfig) })}
+}
+
+// explainTo writes the steps by which the hosts are found.
+func (t *targetFlags) explainTo(ctx context.Context, w io.Writer, sshConfig string) error {
+	if t.stdin() {
+		return &usageError{what: "--explain: names from standard input are no expression", hint: "--list shows what they come to"}
+	}
+	words := slices.Concat(t.exprs, t.literal)
+	for _, group := range t.groups {
+		words = append(words, "@"+strings.TrimPrefix(group, "@"))
+	}
+	if t.all {
+		words = append(words, "@*")
+	}
+	for _, file := range t.files {
+		words = append(words, "^"+file)
+	}
+	expr := unionOf(words)
+	for _, x := range t.exclude {
+		expr = "(" + expr + ")!(" + x + ")"
+	}
+	p := hostlist.Parser{Groups: t.known(ctx, sshConfig), Open: inventory.OpenHosts}
+	steps, err := p.Explain(ctx, expr)
+	if err != nil {
+		return targetError("--explain", err)
+	}
+	out := bufio.NewWriter(w)
+	writeSteps(out, steps)
+	return out.Flush()
+}
+
+// unionOf is the expression of all of these together.
+func unionOf(words []string) string {
+	if len(words) > 1 {
+		words = slices.Clone(words)
+		for i, word := range words {
+			if strings.ContainsAny(word, "!&^ ") && !strings.HasPrefix(word, "^") {
+				words[i] = "(" + word + ")"
+			}
+		}
+	}
+	return strings.Join(words, ",")
 }
 
 // choose takes the hosts that --shuffle, --pick and --limit leave.

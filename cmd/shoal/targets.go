@@ -137,6 +137,9 @@ func (a *app) targets(ctx context.Context, t *targetFlags, f *connectFlags, word
 	defer cancel(nil)
 	s := &signals{cancel: cancel} // what is looked up may take its time
 	defer s.watch()()
+	if t.explain && t.named() {
+		return nil, t.explainTo(ctx, a.stdout, f.file)
+	}
 	names, err := t.names(ctx, a.stdin, f.file)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
@@ -144,10 +147,7 @@ func (a *app) targets(ctx context.Context, t *targetFlags, f *connectFlags, word
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case t.explain:
-		return nil, t.explainTo(ctx, a.stdout, f.file)
-	case t.list:
+	if t.list {
 		return nil, a.list(names)
 	}
 	hosts, err := parseHosts(names)

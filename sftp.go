@@ -114,11 +114,12 @@ func (c *Conn) openSFTP(ctx context.Context) (*fileSession, error) {
 
 // channel opens a session channel and makes the one request for what runs in it.
 // Its standard error goes to stderr; at its end exit is told its exit status, or -1.
-func (c *Conn) channel(ctx context.Context, request, what string, stderr io.Writer, exit func(status int)) (s *session, leave func(), err error) {
+func (c *Conn) channel(ctx context.Context, request, what string, stderr io.Writer, exit func(status int)) (*session, func(), error) {
 	if c.gone.Load() {
 		return nil, nil, &HostError{Host: c.host.Name, Stage: StagePrepare, Kind: KindCancelled, Err: errConnClosed}
 	}
-	if s, err = c.peer.session(ctx); err != nil {
+	s, err := c.peer.session(ctx)
+	if err != nil {
 		err.(*HostError).Host = c.host.Name
 		return nil, nil, err
 	}
@@ -143,7 +144,7 @@ func (c *Conn) channel(ctx context.Context, request, what string, stderr io.Writ
 			exit(status)
 		}
 	})
-	leave = func() {
+	leave := func() {
 		s.channel.Close()
 		s.leave()
 		c.peer.release()

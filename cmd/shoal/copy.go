@@ -125,6 +125,7 @@ func (a *app) pullCommand() *cobra.Command {
 
 func (f *copyFlags) command(c *cobra.Command, add func(*pflag.FlagSet)) *cobra.Command {
 	c.DisableFlagsInUseLine = true
+	f.target.excludeFlag = "exclude-hosts" // --exclude is about files
 	addGroups(c, []flagGroup{
 		newGroup("Copying", add),
 		newGroup("Hosts", f.target.add, f.target.addYes),

@@ -30,7 +30,12 @@ func newGroup(title string, add ...func(*pflag.FlagSet)) flagGroup {
 // addGroups gives a command its flags, and help that shows them in groups.
 func addGroups(c *cobra.Command, groups []flagGroup) {
 	for _, g := range groups {
-		c.Flags().AddFlagSet(g.flags)
+		g.flags.VisitAll(func(flag *pflag.Flag) {
+			if c.Flags().Lookup(flag.Name) != nil {
+				panic("--" + flag.Name + " is defined twice")
+			}
+			c.Flags().AddFlag(flag)
+		})
 	}
 	c.Flags().SortFlags = false
 	c.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c, groups...) })

@@ -34,6 +34,7 @@ type targetFlags struct {
 	pick                           numberFlag
 	limit                          shareFlag
 	example                        string // of the command, with -w
+	excludeFlag                    string // the long name of -x; empty means exclude
 
 	settings map[string]inventory.Host // of the hosts, by name
 	warnings []error                   // of the inventory
@@ -47,7 +48,7 @@ func (t *targetFlags) add(fs *pflag.FlagSet) {
 	fs.BoolVarP(&t.all, "all-hosts", "a", false, "all hosts of the default source of groups, or of --inventory; asks first")
 	fs.StringArrayVar(&t.files, "hosts-file", nil, "hosts from a `FILE` of pssh or pdsh: an expression a line, # begins a comment")
 	fs.StringArrayVar(&t.inventories, "inventory", nil, "groups and hosts of an Ansible inventory, a script that prints one, or ClusterShell's groups, in `PATH`")
-	fs.StringArrayVarP(&t.exclude, "exclude", "x", nil, "leave out the hosts of `EXPR`")
+	fs.StringArrayVarP(&t.exclude, cmp.Or(t.excludeFlag, "exclude"), "x", nil, "leave out the hosts of `EXPR`")
 	fs.BoolVar(&t.shuffle, "shuffle", false, "take the hosts in random order")
 	fs.Var(&t.pick, "pick", "only `N` of the hosts, at random")
 	fs.Var(&t.limit, "limit", "only the first `N|N%` of the hosts")

@@ -32,7 +32,8 @@ type Client struct {
 	// Complete has the last word on each host before it is connected to; nil
 	// leaves hosts as they are.
 	Complete func(Host) (Host, error)
-	// Limit is the number of hosts at work at once in one call; 0 means 100. The
+	// Limit is the number of hosts at work at once in one call; 0 means 100. It
+	// alone may be changed after first use, while no call is under way. The
 	// system's limit of open files (ulimit -n) may make them fewer: a host at
 	// work has room for two.
 	// Commands handed out by [Client.Start] do not count once they have begun.

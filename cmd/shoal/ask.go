@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/term"
 
@@ -20,6 +22,8 @@ import (
 type asker struct {
 	console *console
 	hosts   int // in the run
+
+	silent atomic.Bool // nobody is to be asked now
 
 	turn   sync.Mutex // of the question that stands there
 	gone   error      // the person answers no more
@@ -34,7 +38,10 @@ type password struct {
 	tried map[string]int // by host: which of them
 }
 
-var errNoTerminal = errors.New("there is no terminal to ask on")
+var (
+	errNoTerminal = errors.New("there is no terminal to ask on")
+	errSilent     = errors.New("nobody is asked now")
+)
 
 // check reports that nobody can be asked.
 func (a *asker) check() error {
@@ -153,6 +160,9 @@ func (a *asker) ask(ctx context.Context, prompt string, echo bool) (string, erro
 
 // question is ask for those whose turn it is.
 func (a *asker) question(ctx context.Context, prompt string, echo bool) (string, error) {
+	if a.silent.Load() {
+		return "", errSilent
+	}
 	if a.gone != nil {
 		return "", a.gone
 	}
@@ -172,8 +182,8 @@ func (a *asker) question(ctx context.Context, prompt string, echo bool) (string,
 	return text, err
 }
 
-// converse writes the prompt and reads a line. Nothing ends a read from a
-// terminal: where ctx ends first, its goroutine stays until the program ends.
+// converse writes the prompt and reads a line. On systems where nothing ends a read
+// from a terminal, its goroutine stays until the program ends where ctx ends first.
 func converse(ctx context.Context, in, out *os.File, prompt string, echo bool) (string, error) {
 	free := true // nobody reads
 	defer func() {
@@ -181,18 +191,20 @@ func converse(ctx context.Context, in, out *os.File, prompt string, echo bool) (
 			closeTerminal(in, out)
 		}
 	}()
-	fd := int(in.Fd())
-	state, err := term.GetState(fd)
-	if err == nil && !echo {
-		err = hideInput(fd)
-	}
+	var state *term.State
+	err := control(in, func(fd int) (err error) {
+		if state, err = term.GetState(fd); err == nil && !echo {
+			err = hideInput(fd)
+		}
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
 	if !echo {
 		defer io.WriteString(out, "\n")
 	}
-	defer term.Restore(fd, state)
+	defer control(in, func(fd int) error { return term.Restore(fd, state) })
 	for line := range strings.Lines(prompt) {
 		if _, err := io.WriteString(out, sanitizeLine(line)); err != nil {
 			return "", err
@@ -211,7 +223,9 @@ func converse(ctx context.Context, in, out *os.File, prompt string, echo bool) (
 	case got := <-answers:
 		return got.text, got.err
 	case <-ctx.Done():
-		free = false
+		if free = in.SetReadDeadline(time.Unix(1, 0)) == nil; free {
+			<-answers
+		}
 		return "", context.Cause(ctx)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
@@ -22,7 +23,8 @@ type console struct {
 	screen   *render.Screen
 	status   *render.StatusLine
 
-	noteMu sync.Mutex // apart from mu, so that no host waits for the screen
+	noteMu sync.Mutex     // apart from mu, so that no host waits for the screen
+	index  map[string]int // of the hosts of the run
 	notes  []note
 }
 
@@ -85,11 +87,34 @@ func (c *console) release() {
 	c.answered.Broadcast()
 }
 
-// noteBegin notes that work on a host begins.
-func (c *console) noteBegin(host string, index int) {
+// renew readies the console for another run.
+func (c *console) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status = &render.StatusLine{Screen: c.screen}
 	c.noteMu.Lock()
 	defer c.noteMu.Unlock()
-	c.notes = append(c.notes, note{host, index, time.Now()})
+	c.index, c.notes = nil, nil
+}
+
+// noteHosts says which hosts the run has.
+func (c *console) noteHosts(hosts []shoal.Host) {
+	c.noteMu.Lock()
+	defer c.noteMu.Unlock()
+	c.index = make(map[string]int, len(hosts))
+	for i, h := range hosts {
+		c.index[h.Name] = i
+	}
+}
+
+// noteBegin notes that work on a host begins, if it is one of the run and no jump
+// host.
+func (c *console) noteBegin(host string) {
+	c.noteMu.Lock()
+	defer c.noteMu.Unlock()
+	if i, ok := c.index[host]; ok {
+		c.notes = append(c.notes, note{host, i, time.Now()})
+	}
 }
 
 // takeNotes hands the notes to the status line. mu is held.

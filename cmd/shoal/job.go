@@ -22,6 +22,7 @@ type job struct {
 	ask      *asker
 	renderer render.Renderer
 	origin   origin // what a record says about the command line
+	noting   bool   // the client tells the console of hosts that it begins with
 
 	cancel  context.CancelCauseFunc
 	cause   func() error // why the job was stopped
@@ -100,15 +101,14 @@ func (j *job) noteBegins() {
 	if !j.console.screen.StderrTTY {
 		return
 	}
-	index := make(map[string]int, len(j.hosts))
-	for i, h := range j.hosts {
-		index[h.Name] = i
+	j.console.noteHosts(j.hosts)
+	if j.noting {
+		return // by an earlier run of the client
 	}
+	j.noting = true
 	complete := j.client.Complete
 	j.client.Complete = func(h shoal.Host) (shoal.Host, error) {
-		if i, ok := index[h.Name]; ok { // and no jump host
-			j.console.noteBegin(h.Name, i)
-		}
+		j.console.noteBegin(h.Name)
 		if complete == nil {
 			return h, nil
 		}

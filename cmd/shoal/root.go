@@ -43,7 +43,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c) })
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
-		a.runCommand(), a.scriptCommand(), a.pushCommand(), a.pullCommand(), a.syncCommand(),
+		a.runCommand(), a.scriptCommand(), a.shellCommand(), a.pushCommand(), a.pullCommand(), a.syncCommand(),
 		a.pingCommand(), a.keysCommand(), a.hostsCommand(), a.foldCommand(),
 		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(),
 		a.demoCommand(), a.versionCommand(),

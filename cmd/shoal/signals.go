@@ -34,6 +34,10 @@ type signals struct {
 	asking   func() bool // a question stands there: ^C is the answer
 	progress func()      // says what runs
 
+	// interrupt is what SIGINT does, however often it comes, where what runs is
+	// part of something that goes on; nil where nothing does.
+	interrupt func(error)
+
 	wg           sync.WaitGroup
 	first, ended time.Time
 }
@@ -77,6 +81,9 @@ func (s *signals) watch() (stop func()) {
 func (s *signals) handle(sig syscall.Signal, now time.Time) {
 	e := &signalError{sig}
 	switch {
+	case sig == syscall.SIGINT && s.interrupt != nil:
+		s.interrupt(e)
+		return
 	case !s.ended.IsZero():
 		if now.Sub(s.ended) > patience {
 			os.Exit(e.code()) // stuck, perhaps in a write to a stopped pager

@@ -65,7 +65,11 @@ func (e *editor) read(ctx context.Context, prompt string) (line string, err erro
 		return "", fmt.Errorf("the terminal: %w", err)
 	}
 	restore := func() error { return control(e.in, func(fd int) error { return term.Restore(fd, state) }) }
-	defer func() { err = errors.Join(err, restore()) }()
+	defer func() {
+		if e := restore(); err == nil {
+			err = e
+		}
+	}()
 	defer endRead(ctx, e.in, func() { restore() })()
 	e.resize()
 	e.term.SetPrompt(prompt)

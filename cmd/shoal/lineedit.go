@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,8 @@ func endRead(ctx context.Context, f *os.File, last func()) (stop func() bool) {
 	})
 }
 
+func (e *editor) drop() { e.keys.waiting = nil }
+
 // resize tells the size of the terminal to what draws the line.
 func (e *editor) resize() {
 	control(e.out, func(fd int) error {
@@ -159,7 +162,11 @@ func (k *keys) Read(p []byte) (int, error) {
 		}
 	}
 	k.before()
-	n := copy(p, k.waiting)
+	line := k.waiting // not further, so that drop has what comes behind it
+	if end := bytes.IndexAny(line, "\r\n"); end >= 0 {
+		line = line[:end+1]
+	}
+	n := copy(p, line)
 	k.waiting = k.waiting[n:]
 	return n, nil
 }
@@ -197,5 +204,7 @@ func (l *scriptLines) read(ctx context.Context, _ string) (string, error) {
 	}
 	return l.scan.Text(), nil
 }
+
+func (*scriptLines) drop() {}
 
 func (*scriptLines) close() error { return nil }

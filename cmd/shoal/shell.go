@@ -100,14 +100,16 @@ type session struct {
 
 	all    []shoal.Host         // of the session
 	ended  map[string]hostState // by name: how the host's last command ended
-	failed []string             // in the last command
+	failed map[string]bool      // by name: it did in the last command
 
 	number int // of the line
 	worst  int // exit code of the commands
 
-	mu    sync.Mutex
-	stop  context.CancelCauseFunc // of the command that runs; nil at the prompt
 	leave context.CancelCauseFunc
+
+	mu          sync.Mutex
+	stop        context.CancelCauseFunc // of the command that runs; nil at the prompt
+	interrupted bool                    // by ^C, and not noticed yet
 }
 
 // manyHosts is more than a session has.
@@ -123,6 +125,7 @@ type hostState struct {
 // lineSource is where commands come from. The error of read is io.EOF at the end.
 type lineSource interface {
 	read(ctx context.Context, prompt string) (string, error)
+	drop() // what was typed already
 	close() error
 }
 
@@ -211,6 +214,15 @@ func (s *session) setStop(stop context.CancelCauseFunc) {
 	s.stop = stop
 }
 
+// takeInterrupt reports whether ^C ended something since it was called before.
+func (s *session) takeInterrupt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.interrupted
+	s.interrupted = false
+	return was
+}
+
 // interrupt is what ^C does.
 func (s *session) interrupt(err error) {
 	s.mu.Lock()
@@ -219,6 +231,7 @@ func (s *session) interrupt(err error) {
 	case !s.person:
 		s.leave(err)
 	case s.stop != nil:
+		s.interrupted = true
 		s.stop(err)
 	}
 }
@@ -242,6 +255,9 @@ func (s *session) loop(ctx context.Context, from lineSource) error {
 		}
 		s.number++
 		err = s.do(ctx, line)
+		if s.takeInterrupt() {
+			from.drop() // further lines of what was pasted
+		}
 		switch cause := context.Cause(ctx); {
 		case cause != nil:
 			return cause
@@ -369,7 +385,7 @@ func worse(a, b int) int {
 // stateKeeper keeps how the hosts of a session ended.
 type stateKeeper session
 
-func (s *stateKeeper) Start(render.Start)   { s.failed = nil }
+func (s *stateKeeper) Start(render.Start)   { s.failed = make(map[string]bool) }
 func (s *stateKeeper) Lines([]render.Line)  {}
 func (s *stateKeeper) End(render.End) error { return nil }
 func (s *stateKeeper) Exit(x render.Exit) {
@@ -382,7 +398,7 @@ func (s *stateKeeper) Exit(x render.Exit) {
 	}
 	s.ended[x.Host] = state
 	if !state.ok {
-		s.failed = append(s.failed, x.Host)
+		s.failed[x.Host] = true
 	}
 }
 

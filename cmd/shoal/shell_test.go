@@ -96,7 +96,7 @@ func TestShellInterrupt(t *testing.T) {
 	p.expect("shoal 2 hosts> ")
 	p.typed("echo be\x1b" + ctrlC) // in the middle of a key
 	p.expect("shoal 2 hosts> ")
-	p.typed("echo begun; " + sleep + "\r")
+	p.typed("echo begun; " + sleep + "\recho pasted\r") // which ^C is for too
 	p.expect("msg=connected")
 	p.expect("msg=connected")
 	awaitProcess(t, sleep, 2)
@@ -115,6 +115,7 @@ func TestShellInterrupt(t *testing.T) {
 	p.typed(":quit\r")
 	p.exits(0)
 	p.hasNot(": never")
+	p.hasNot(": pasted")
 	p.hasNot("\x1b\x1b")
 }
 
@@ -188,8 +189,10 @@ func TestShellComplete(t *testing.T) {
 	p.expect("\a")
 	p.typed(ctrlC + ":fai\tnonsense\r")
 	p.expect(`:failed takes nothing, got "nonsense"`)
+	p.expect("> ")
 	p.typed(":ho\t\r")
 	p.expect("  ok (2): ")
+	p.expect("> ") // where ^D is a key of the editor
 	p.typed(ctrlD)
 	p.exits(0)
 	p.hasNot("\x1b[2J")
@@ -241,7 +244,10 @@ func TestShellQuestion(t *testing.T) {
 	a := passwordFleet(t, 2)
 	p := inShell(t, a, "--ask-pass")
 	p.expect("> ")
-	p.typed("echo first\r")
+	p.typed("echo fi\t") // for which nobody is asked
+	p.expect("\a")
+	p.hasNot("password:")
+	p.typed("rst\r")
 	p.expect("'s password: ")
 	p.typed(ctrlC)
 	p.expect("2 hosts: 2 cancelled")

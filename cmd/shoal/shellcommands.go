@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func (s *session) takeAll(context.Context, string) error {
 func (s *session) takeFailed(context.Context, string) error {
 	var hosts []shoal.Host
 	for _, h := range s.all {
-		if slices.Contains(s.failed, h.Name) {
+		if s.failed[h.Name] {
 			hosts = append(hosts, h)
 		}
 	}
@@ -274,9 +275,26 @@ func (g *sessionHosts) All(ctx context.Context, source string) ([]string, error)
 	return g.names, nil
 }
 
+// dir changes the folder, from the one before as cd does. What begins without a
+// slash begins in the home folder, where commands run by themselves.
 func (s *session) dir(_ context.Context, arg string) error {
-	s.flags.command.dir = arg
-	s.tell("commands run in %s", cmp.Or(arg, "the home folder"))
+	w, ok := lastWord(arg)
+	if !ok || w.at > 0 {
+		return &usageError{what: fmt.Sprintf(":dir: want one folder, got %q", arg), hint: "quote what your shell would want quoted, as in: :dir '/srv/my files'"}
+	}
+	dir := &s.flags.command.dir
+	switch {
+	case arg == "", arg == "~":
+		*dir = ""
+	case w.home, path.IsAbs(w.value):
+		*dir = path.Clean(w.value)
+	default:
+		*dir = path.Join(*dir, w.value)
+	}
+	if *dir == "." {
+		*dir = ""
+	}
+	s.tell("commands run in %s", cmp.Or(*dir, "the home folder"))
 	return nil
 }
 

@@ -163,7 +163,7 @@ func lastWord(line string) (w word, ok bool) {
 	w.value = string(value)
 	if rest, isHome := strings.CutPrefix(w.value, "~/"); isHome && strings.HasPrefix(line[w.at:], "~/") {
 		w.value, w.home = rest, true
-	} else if strings.HasPrefix(line[w.at:], "~") {
+	} else if strings.HasPrefix(line[w.at:], "~") && w.value != "~" {
 		ok = false // the home of another user
 	}
 	return w, ok

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/hostlist"
@@ -64,9 +63,10 @@ func (s *session) own(ctx context.Context, text string) error {
 }
 
 func (s *session) help(context.Context, string) error {
-	text := "Every line is a command that runs on all hosts, but for these:\n"
+	var text strings.Builder
+	text.WriteString("Every line is a command that runs on all hosts, but for these:\n")
 	for _, c := range ownCommands() {
-		text += fmt.Sprintf("  %-24s %s\n", strings.TrimSpace(":"+c.name+" "+c.arg), c.about)
+		fmt.Fprintf(&text, "  %-24s %s\n", strings.TrimSpace(":"+c.name+" "+c.arg), c.about)
 	}
 	for _, c := range [][2]string{
 		{"+EXPR", "add hosts, as in +web[1-3],db1"}, {"-EXPR", "take hosts out of the session, as in -web*"},
@@ -74,9 +74,9 @@ func (s *session) help(context.Context, string) error {
 		{"^C", "clear the line, or end the command that runs"}, {"^D", "leave, as :quit and exit do"},
 		{"Tab", "complete a command or a file, as the first host has them"},
 	} {
-		text += fmt.Sprintf("  %-24s %s\n", c[0], c[1])
+		fmt.Fprintf(&text, "  %-24s %s\n", c[0], c[1])
 	}
-	s.write(text)
+	s.write(text.String())
 	return nil
 }
 
@@ -103,15 +103,16 @@ func (s *session) showHosts(context.Context, string) error {
 		by[text] = append(by[text], h.Name)
 	}
 	slices.SortStableFunc(order, func(a, b string) int { return cmp.Compare(len(by[b]), len(by[a])) })
-	text := hostsText(hostNames(s.hosts))
+	var text strings.Builder
+	text.WriteString(hostsText(hostNames(s.hosts)))
 	if out := len(s.all) - len(s.hosts); out > 0 {
-		text += fmt.Sprintf(", and %d more with :all", out)
+		fmt.Fprintf(&text, ", and %d more with :all", out)
 	}
-	text += "\n"
+	text.WriteString("\n")
 	for _, state := range order {
-		text += fmt.Sprintf("  %s (%d): %s\n", render.Sanitize(state), len(by[state]), render.Sanitize(fold(by[state])))
+		fmt.Fprintf(&text, "  %s (%d): %s\n", render.Sanitize(state), len(by[state]), render.Sanitize(fold(by[state])))
 	}
-	s.write(text)
+	s.write(text.String())
 	return nil
 }
 
@@ -233,9 +234,7 @@ func (s *session) only(ctx context.Context, expr string) error {
 func (s *session) among(ctx context.Context, expr string) (in func(shoal.Host) bool, err error) {
 	ctx, done := s.begin(ctx)
 	defer done()
-	known := &knownGroups{open: sync.OnceValues(func() (*inventory.Inventory, error) {
-		return s.flags.target.open(ctx, s.flags.connect.file)
-	})}
+	known := s.flags.target.known(ctx, s.flags.connect.file)
 	p := hostlist.Parser{Groups: &sessionHosts{known, hostNames(s.all)}, Open: inventory.OpenHosts}
 	e, err := p.Resolve(ctx, strings.TrimSpace(expr))
 	if cause := context.Cause(ctx); cause != nil {

@@ -81,6 +81,14 @@ type Copy struct {
 	// copies to one name must not run at the same time. With Get it needs a
 	// host that computes sums, else files begin anew.
 	Resume bool
+	// Tree has hosts that have a file pass it on, with Put to several hosts, so that
+	// all together cost one upload: it is how many hosts one of them may send to at
+	// once; 0 means none. A host sends by its own ssh, with keys of its own that let
+	// it in there as the same user: no agent and no secret is lent to it. It may only
+	// meet the host key that was met here, and what came is compared by its SHA-256
+	// sum, which the receiving host computes. Where that fails the file comes from
+	// here, as all files under 256 KiB do. Limit counts only what comes from here.
+	Tree int
 	// SCP copies by SCP instead of SFTP, for servers that have only that. It needs
 	// scp and a POSIX shell on the host: see docs/copy.md for what differs.
 	SCP bool
@@ -130,6 +138,7 @@ type Copy struct {
 	reporter *reporter     // of Progress
 	landed   *landings     // names taken by Get
 	stream   *spool.Log    // Reader
+	tree     *tree         // of Tree, for several hosts
 	rules    glob.Rules    // of Exclude
 	rulesErr error
 }
@@ -162,8 +171,11 @@ type Copied struct {
 	Skipped int   // unchanged, or links that were left out
 	Bytes   int64 // of the files copied
 	Kept    int64 // part of Bytes, which Resume found there
+	Relayed int64 // part of Bytes, which came from other hosts: see Tree
 	Deleted int   // files and directories: see Delete
 	Failed  int   // files, directories and links that could not be copied or deleted
+
+	NotRelayed int // files that another host could not pass on, and that came from here
 
 	Changes []Change // of DryRun, by name
 }
@@ -259,6 +271,9 @@ func (cp *Copy) begin() (done func()) {
 	if cp.Reader != nil {
 		cp.stream = spool.NewLog(cp.Reader)
 	}
+	if cp.Tree > 0 && cp.shared {
+		cp.tree = newTree()
+	}
 	source, stream := cp.source, cp.stream
 	return func() {
 		source.close()
@@ -319,6 +334,9 @@ func (cp *Copy) names(h Host) (from, to string, err error) {
 	}
 	if cp.Resume && cp.SCP {
 		err = errors.New("copying with Resume needs SFTP: SCP sends files from their beginning")
+	}
+	if terr := cp.checkTree(); terr != nil {
+		err = terr
 	}
 	if cp.Resume && (cp.Reader != nil || cp.Writer != nil) {
 		err = errors.New("copying with Resume needs files, and neither a Reader nor a Writer")

@@ -42,6 +42,9 @@ func (t *transfer) putAll(ctx context.Context) error {
 	} else if p, err = t.source.plan(ctx, t.Copy, from); err != nil {
 		return err
 	}
+	if t.Tree > 0 && t.conn.peer.client.Transport != nil {
+		return &HostError{Host: t.conn.host.Name, Stage: StagePrepare, Kind: KindInvalid, Err: errNoKey}
+	}
 	if t.session, err = t.openFiles(ctx); err != nil {
 		return err
 	}
@@ -365,25 +368,37 @@ func (t *transfer) putFile(ctx context.Context, it *item, name string, isNew boo
 	if t.SCP {
 		return t.putFileSCP(ctx, it, name, isNew, old)
 	}
+	if t.byTree(it) {
+		return t.putByTree(ctx, it, name, isNew, old)
+	}
+	_, _, err := t.upload(ctx, it, name, isNew, old, nil)
+	return err
+}
+
+// upload copies a file from here. The sum is that of what was sent, if one was made.
+func (t *transfer) upload(ctx context.Context, it *item, name string, isNew bool, old sftp.Attributes, sent func(n int)) (sum []byte, n int64, err error) {
 	u, err := t.openUpload(ctx, it, name)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	n, err := t.putContent(ctx, it, u, old)
+	n, err = t.putContent(ctx, it, u, old, sent)
 	if err == nil {
 		err = t.rename(ctx, u.name, name, isNew)
 	}
 	if err != nil {
-		return t.abandon(ctx, it, u, err)
+		return nil, n, t.abandon(ctx, it, u, err)
 	}
-	t.count(func(c *Copied) { c.Kept += u.kept })
-	t.count(func(c *Copied) { c.Files++; c.Bytes += n })
+	t.count(func(c *Copied) { c.Files++; c.Bytes += n; c.Kept += u.kept })
 	t.report.update(func(s *Progress) { s.Files++ })
-	return nil
+	if u.sum != nil {
+		sum = u.sum.Sum(nil)
+	}
+	return sum, n, nil
 }
 
-// putContent writes the rest of a file, checks the whole and closes it.
-func (t *transfer) putContent(ctx context.Context, it *item, u *upload, old sftp.Attributes) (int64, error) {
+// putContent writes the rest of a file, checks the whole and closes it. Where sent
+// is not nil it is told how much the host took.
+func (t *transfer) putContent(ctx context.Context, it *item, u *upload, old sftp.Attributes, sent func(n int)) (int64, error) {
 	f, sum := u.file, u.sum
 	next, done := t.piecesFrom(it, u.kept)
 	defer done()
@@ -397,30 +412,41 @@ func (t *transfer) putContent(ctx context.Context, it *item, u *upload, old sftp
 			err = t.throttle(ctx, len(p))
 		}
 		return p, release, err
-	}, func(n int) { t.report.update(func(s *Progress) { s.Bytes += int64(n) }) })
+	}, func(n int) {
+		t.report.update(func(s *Progress) { s.Bytes += int64(n) })
+		if sent != nil {
+			sent(n)
+		}
+	})
 	if err != nil {
 		t.closeFile(ctx, f)
 		return n, err
 	}
 	n += u.kept
-	var set sftp.Attributes
-	set.SetMode(t.fileMode(it.info.Mode(), old.Mode(), old.Flags&sftp.HasPermissions != 0 && old.Mode().IsRegular()))
-	if t.Preserve && !it.info.ModTime().IsZero() {
-		set.SetTimes(it.info.ModTime(), it.info.ModTime())
-	}
-	now, err := f.Finish(ctx, set, !t.NoSync)
+	now, err := t.finish(ctx, it, u, old, n)
 	if err != nil {
 		return n, err
 	}
-	if now.Flags&sftp.HasSize != 0 && int64(now.Size) != n {
-		return n, &remoteError{fmt.Errorf("the server has %d bytes of the %d it took", now.Size, n)}
-	}
-	if sum != nil {
+	if sum != nil && (t.Verify || t.resumes(it.info.Size())) {
 		if same, err := t.hasSum(ctx, u.name, n, true, sum.Sum(nil)); err != nil || !same {
 			return n, cmp.Or(err, errSum)
 		}
 	}
 	return n, t.still(ctx, it, u, now)
+}
+
+// finish gives a file of n bytes its mode and times, and closes it.
+func (t *transfer) finish(ctx context.Context, it *item, u *upload, old sftp.Attributes, n int64) (sftp.Attributes, error) {
+	var set sftp.Attributes
+	set.SetMode(t.fileMode(it.info.Mode(), old.Mode(), old.Flags&sftp.HasPermissions != 0 && old.Mode().IsRegular()))
+	if t.Preserve && !it.info.ModTime().IsZero() {
+		set.SetTimes(it.info.ModTime(), it.info.ModTime())
+	}
+	now, err := u.file.Finish(ctx, set, !t.NoSync)
+	if err == nil && now.Flags&sftp.HasSize != 0 && int64(now.Size) != n {
+		err = &remoteError{fmt.Errorf("the server has %d bytes of the %d it took", now.Size, n)}
+	}
+	return now, err
 }
 
 // pieces reads an item for this host.

@@ -59,7 +59,7 @@ type upload struct {
 // openUpload makes the file to write, or finds what an earlier copy left of it.
 func (t *transfer) openUpload(ctx context.Context, it *item, name string) (*upload, error) {
 	u := &upload{name: temporary(name)}
-	if t.Verify {
+	if t.Verify || t.byTree(it) {
 		u.sum = sha256.New()
 	}
 	if t.resumes(it.info.Size()) {

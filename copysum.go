@@ -75,9 +75,7 @@ func (t *transfer) computedSum(ctx context.Context, name string, size int64, who
 	if !whole {
 		run = strings.Replace(sumPrefix, "SIZE", strconv.FormatInt(size, 10), 1)
 	}
-	host := t.conn.host
-	host.line, host.Env = nil, nil // those are not for this command
-	out, err := (&Conn{peer: t.conn.peer, host: host}).Run(ctx, Command{
+	out, err := (&Conn{peer: t.conn.peer, host: t.conn.host.forOwn()}).Run(ctx, Command{
 		Line:  strings.Replace(sumProgram, "RUN", run, 1),
 		Stdin: strings.NewReader(name + "/"), MaxOutput: 64 << 10,
 		Timeout: sumBudget + time.Duration(size/sumRate)*time.Second,

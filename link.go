@@ -20,8 +20,9 @@ type link struct {
 	wire     *wire
 	jump     *jump // through which it goes; nil without jump host
 	timings  Timings
-	auth     string // the method that was accepted
-	noSecret bool   // the host's key is not to be trusted
+	auth     string        // the method that was accepted
+	noSecret bool          // the host's key is not to be trusted
+	key      ssh.PublicKey // of the host; nil where there is a carrier
 	attempts int
 
 	dead  chan struct{} // closed when the connection is over
@@ -54,7 +55,7 @@ type link struct {
 }
 
 func newLink(hs *handshake, sc ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) *link {
-	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, noSecret: hs.login.noSecrets, dead: make(chan struct{})}
+	l := &link{ssh: sc, wire: hs.wire, jump: hs.jump, timings: hs.timings, auth: hs.login.last, noSecret: hs.login.noSecrets, key: hs.key, dead: make(chan struct{})}
 	l.idle.L = &l.mu
 	if l.carrier = hs.carrier; l.carrier != nil {
 		l.full, l.channels = l.carrier.MaxSessions, map[ssh.Channel]struct{}{}
@@ -192,6 +193,18 @@ func (l *link) task(call func()) {
 			l.idle.Broadcast()
 		}
 	}()
+}
+
+// verifiedKey is the host's key, also of a certificate, or nil where it is not to be
+// trusted.
+func (l *link) verifiedKey() ssh.PublicKey {
+	if l.noSecret {
+		return nil
+	}
+	if c, ok := l.key.(*ssh.Certificate); ok {
+		return c.Key
+	}
+	return l.key
 }
 
 func (l *link) alive() bool {

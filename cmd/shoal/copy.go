@@ -30,6 +30,12 @@ Folders above it are made. A name without a slash in front starts in the login
 folder. SOURCE may be a pattern, in which ** stands for any number of directories,
 and - is standard input.
 
+With --tree, hosts that have a file pass it on, each to N others at once, so that all
+together cost one upload. They use their own ssh: each must be able to log in to the
+others as the same user without being asked anything, by a key of its own, under the
+addresses given here. Sums of what they pass on are compared; a host to which nobody can
+pass a file gets it from here.
+
 Exit codes: 0 everything is there; 1 something could not be copied; 2 wrong usage;
 3 some host was not reached; 4 some host timed out.`
 
@@ -38,7 +44,8 @@ const pushExample = `  shoal push app.tgz 'web[1-20]:/opt/app/'
   shoal push -r --verify site/ 'web[1-20]:/srv/www'
   shoal push -w 'web[1-20]' nginx.conf mime.types /etc/nginx/
   pg_dump db | shoal push - 'db[2-3]:dump.sql'
-  shoal push --scp image.bin 'nas[1-8]:/volume1/'`
+  shoal push --scp image.bin 'nas[1-8]:/volume1/'
+  shoal push --tree 4 image.tar 'node[1-500]:/srv/'`
 
 const pullHelp = `Copy files and directories from hosts, by SFTP or, with --scp, by SCP, each under a
 name of its own: the host's name is added to the name of each, as in error.log_web1, unless --name says
@@ -69,6 +76,7 @@ type copyFlags struct {
 	follow, noLinks  bool
 	update, checksum bool
 	limit            rateFlag
+	tree             numberFlag
 	dir, name        string // of pull
 }
 
@@ -93,6 +101,17 @@ func (f *copyFlags) addCommon(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.copy.Force, "force", false, "remove a file first where a server cannot replace it in one step")
 }
 
+func (f *copyFlags) addPush(fs *pflag.FlagSet) {
+	f.add(fs)
+	f.addTree(fs)
+}
+
+// addTree adds the flag of what copies to hosts.
+func (f *copyFlags) addTree(fs *pflag.FlagSet) {
+	f.tree = numberFlag{min: 1, max: 100}
+	fs.Var(&f.tree, "tree", "have hosts that have a file of 256 KiB or more pass it on by their own ssh, each to `N` others at once")
+}
+
 func (f *copyFlags) addPull(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.dir, "dir", "d", ".", "copy into `DIR`")
 	fs.StringVar(&f.name, "name", "", "the name in it, by a `TEMPLATE` such as '{host}/{path}'")
@@ -108,7 +127,7 @@ func (a *app) pushCommand() *cobra.Command {
 		Long:    pushHelp,
 		Example: pushExample,
 		RunE:    func(c *cobra.Command, words []string) error { return a.push(c.Context(), &f, words) },
-	}, f.add)
+	}, f.addPush)
 }
 
 func (a *app) pullCommand() *cobra.Command {
@@ -144,6 +163,12 @@ func (f *copyFlags) check() error {
 		return &usageError{what: "--update and --checksum are two ways to find what is there already", hint: "give one of them"}
 	case f.view.quiet && f.view.format.word == "jsonl":
 		return &usageError{what: "-O jsonl has everything in it and cannot be cut", hint: "leave out -q"}
+	case f.tree.n > 0 && f.copy.SCP:
+		return &usageError{what: "--tree needs SFTP, and --scp is given", hint: "leave out one of them"}
+	case f.tree.n > 0 && f.copy.Resume:
+		return &usageError{what: "--tree and --resume exclude each other: what a host passes on begins at the beginning", hint: "leave out one of them"}
+	case f.tree.n > 0 && f.connect.openssh():
+		return &usageError{what: "--tree works with --transport native alone, which knows the hosts' keys", hint: "leave out one of them"}
 	case f.follow:
 		f.copy.Links = shoal.FollowLinks
 	case f.noLinks:
@@ -155,7 +180,7 @@ func (f *copyFlags) check() error {
 	case f.checksum:
 		f.copy.Unchanged = shoal.SkipSameSum
 	}
-	f.copy.Limit = f.limit.n
+	f.copy.Limit, f.copy.Tree = f.limit.n, f.tree.n
 	if err := checkExclude(f.copy.Exclude); err != nil {
 		return err
 	}
@@ -234,6 +259,9 @@ func (a *app) push(ctx context.Context, f *copyFlags, words []string) error {
 		if source == "-" {
 			if a.stdin == nil || f.target.stdin() || len(sources) > 1 {
 				return &usageError{what: "- stands for standard input, which can be copied once and alone", hint: usage}
+			}
+			if f.tree.n > 0 {
+				return &usageError{what: "--tree needs files, and standard input comes only once", hint: "leave it out, or write it to a file first"}
 			}
 			if f.copy.Resume {
 				return &usageError{what: "--resume needs files, and standard input comes only once", hint: "leave it out"}
@@ -345,7 +373,7 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 		return err
 	}
 	j := newJob(a, &f.view, &f.pace, hosts)
-	c := &copier{job: j, dry: f.copy.DryRun}
+	c := &copier{job: j, dry: f.copy.DryRun, fed: map[int]bool{}}
 	if len(copies) > 1 {
 		c.client.MaxIdle = len(hosts) // for the next copy
 	}
@@ -380,6 +408,7 @@ type copier struct {
 	job
 	dry   bool // nothing is done
 	total shoal.Copied
+	fed   map[int]bool // hosts that got something from others
 }
 
 func (c *copier) copy(ctx context.Context, what string, copies []shoal.Copy, work copyWork) error {
@@ -398,6 +427,9 @@ func (c *copier) copy(ctx context.Context, what string, copies []shoal.Copy, wor
 		for r := range work(c.client, ctx, slices.Values(left), cp) {
 			i := index[r.Index]
 			c.add(r.Value)
+			if r.Value.Relayed > 0 {
+				c.fed[i] = true
+			}
 			if r.Err == nil && n < len(copies)-1 {
 				continue
 			}
@@ -428,7 +460,9 @@ func (c *copier) add(d shoal.Copied) {
 	c.total.Deleted += d.Deleted
 	c.total.Bytes += d.Bytes
 	c.total.Kept += d.Kept
+	c.total.Relayed += d.Relayed
 	c.total.Failed += d.Failed
+	c.total.NotRelayed += d.NotRelayed
 }
 
 func (c *copier) exitOf(r *shoal.Result[shoal.Copied], index int) render.Exit {
@@ -451,6 +485,12 @@ func (c *copier) sum(took time.Duration) string {
 	}
 	if c.total.Kept > 0 {
 		text += fmt.Sprintf(", %s of it there before", size(c.total.Kept))
+	}
+	if n := len(c.fed); n > 0 {
+		text += fmt.Sprintf(", of which %s got %s from other hosts", plural(n, "host"), size(c.total.Relayed))
+	}
+	if c.total.NotRelayed > 0 {
+		text += fmt.Sprintf(", %d could not be passed on and came from here (-v says why)", c.total.NotRelayed)
 	}
 	if c.total.Skipped > 0 {
 		text += fmt.Sprintf(", %s %d", left, c.total.Skipped)

@@ -32,6 +32,7 @@ func TestScriptOpenSSH(t *testing.T) {
 	}
 	t.Run("both", func(t *testing.T) { runScripts(t, "both", start) })
 	t.Run("openssh", func(t *testing.T) { runScripts(t, "openssh", start) })
+	t.Run("tree", func(t *testing.T) { runScripts(t, "tree", startTrusting) })
 }
 
 // access is how a script gets to the hosts that it runs on.
@@ -148,6 +149,22 @@ func startOpenSSH(t testing.TB, hosts int, faults map[int]sshtest.Fault, extra .
 		}
 		a.knownHosts = append(a.knownHosts, known...)
 		a.hosts = append(a.hosts, s.Addr)
+	}
+	return a
+}
+
+// startTrusting starts servers that log in to each other with the key.
+func startTrusting(t testing.TB, hosts int, faults map[int]sshtest.Fault) access {
+	bin := t.TempDir()
+	ssh, err := opensshtest.LookPath("ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := startOpenSSH(t, hosts, faults, "SetEnv SHLVL=2 PATH="+bin+":"+os.Getenv("PATH"))
+	key := filepath.Join(bin, "key")
+	if err := errors.Join(os.WriteFile(key, a.key, 0o600),
+		os.WriteFile(filepath.Join(bin, "ssh"), []byte("#!/bin/sh\nexec "+ssh+" -F none -o IdentitiesOnly=yes -i "+key+" \"$@\"\n"), 0o700)); err != nil {
+		t.Fatal(err)
 	}
 	return a
 }

@@ -42,6 +42,7 @@ func (f *copyFlags) addSync(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.copy.Delete, "delete", false, "delete what the source has not")
 	fs.BoolVar(&f.copy.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	f.addCommon(fs)
+	f.addTree(fs)
 }
 
 func (a *app) syncCommand() *cobra.Command {

@@ -57,7 +57,7 @@ type relayHost struct {
 
 // What ends the passing on of files.
 const (
-	relayPatience = 30 * time.Second // without a byte
+	relayPatience = 30 * time.Second // to begin, and then with less than tree.least
 	relayPoll     = 500 * time.Millisecond
 	hostFailures  = 2 // in a row: the host passes nothing more on
 	treeFailures  = 4 // and more than passed: nobody does
@@ -154,6 +154,14 @@ func (t *tree) slow(limit int64) bool {
 		least = min(least, float64(limit)/2)
 	}
 	return rate < least
+}
+
+// least is how many bytes a second a host must pass on, so that it does not keep
+// another waiting that could get them sooner from here.
+func (t *tree) least() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return min(t.rate/2, slowRate)
 }
 
 // move notes bytes that went.
@@ -275,11 +283,13 @@ func (t *transfer) relay(ctx context.Context, h *holder, f *treeFile, it *item, 
 	if err != nil {
 		t.closeFile(ctx, u.file)
 		t.report.update(func(s *Progress) { s.Bytes -= seen })
-		err = t.clean(ctx, u.name, err)
-		if ctx.Err() != nil || t.session.Err() != nil {
-			return nil, err
+		switch {
+		case ctx.Err() != nil:
+			return nil, t.clean(ctx, u.name, context.Cause(ctx))
+		case t.session.Err() != nil:
+			return nil, t.clean(ctx, u.name, t.session.Err())
 		}
-		return err, nil
+		return t.clean(ctx, u.name, err), nil
 	}
 	if err = (&content{source: t.source, it: it}).check(); err == io.EOF {
 		err = nil
@@ -313,8 +323,8 @@ func (t *transfer) await(ctx context.Context, h *holder, size int64, u *upload, 
 	go func() { done <- h.run(ctx, script) }()
 	tick := time.NewTicker(relayPoll)
 	defer tick.Stop()
-	var seen int64
-	last := time.Now()
+	var seen, marked int64 // now, and at the mark
+	mark := time.Now()
 	for {
 		select {
 		case err := <-done:
@@ -337,9 +347,16 @@ func (t *transfer) await(ctx context.Context, h *holder, size int64, u *upload, 
 		case now > seen:
 			t.tree.move(now - seen)
 			t.report.update(func(s *Progress) { s.Bytes += now - seen })
-			seen, last = now, time.Now()
-		case time.Since(last) >= relayPatience:
-			cancel(fmt.Errorf("nothing came for %v: %w", relayPatience, sftp.ErrSilent))
+			if seen == 0 {
+				mark = time.Now()
+			}
+			seen = now
+		}
+		if time.Since(mark) >= relayPatience {
+			if float64(seen-marked) < t.tree.least()*relayPatience.Seconds() {
+				cancel(&remoteError{fmt.Errorf("only %d bytes came in %v", seen-marked, relayPatience)})
+			}
+			mark, marked = time.Now(), seen
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/opensshtest"
@@ -169,5 +170,104 @@ func TestCopyByTreeFails(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// A host that dies while it passes a file on has its own copy, and the others get
+// theirs from here, or from who is left.
+func TestCopyByTreeHostDies(t *testing.T) {
+	t.Parallel()
+	const hosts, size = 4, 2 << 20
+	g := newGrove(t, hosts, "")
+	// The first to send stops in the middle and waits for its end.
+	mark := filepath.Join(g.bin, "mark")
+	g.script(t, `if mkdir '`+mark+`' 2>/dev/null; then { head -c 1000000; echo "$SSH_CONNECTION" >'`+mark+`/at'; exec sleep 600; } | $ssh "$@"; fi
+`+passOn)
+	from := mustWrite(t, t.TempDir()+"/from", randomData(size), 0o600)
+	ctx := testContext(t)
+	var results []shoal.Result[shoal.Copied]
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		results, err = shoal.Gather(g.Put(ctx, slices.Values(g.hosts), shoal.Copy{Tree: 1, For: func(h shoal.Host) (string, string, error) {
+			return from, filepath.Join(g.dir, fmt.Sprint(h.Vars["n"]), "to"), nil
+		}}))
+	}()
+	var words []string // of SSH_CONNECTION: addresses and ports, the sender's last
+	for len(words) < 4 && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+		at, _ := os.ReadFile(mark + "/at")
+		words = strings.Fields(string(at))
+	}
+	for _, s := range g.servers {
+		if len(words) == 4 && strings.HasSuffix(s.Addr, ":"+words[3]) {
+			s.Kill()
+		}
+	}
+	<-done
+	if err != nil {
+		t.Error(err)
+	}
+	want := treeOf(t, filepath.Dir(from))
+	notRelayed := 0
+	for i, r := range results {
+		sameTree(t, treeOf(t, filepath.Join(g.dir, fmt.Sprint(i))), map[string]string{"to": want["from"]})
+		notRelayed += r.Value.NotRelayed
+	}
+	if notRelayed == 0 {
+		t.Error("no host was seen to fail")
+	}
+}
+
+// A host sends to nobody that has another key than the one that was met here.
+func TestCopyByTreeOtherHost(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	other := opensshtest.Start(t, opensshtest.Config{})
+	g := newGrove(t, 2, fmt.Sprintf(`exec $ssh -p %d "$@"`, other.Port))
+	from := mustWrite(t, t.TempDir()+"/from", randomData(size), 0o600)
+	if got := g.put(t, 1, from, "to"); got.NotRelayed != 1 || got.Files != 2 {
+		t.Errorf("%+v", got)
+	}
+	other.WaitLog("Connection closed by", 1)
+	if strings.Contains(other.Log(), "Accepted") {
+		t.Error("it logged in to another host")
+	}
+}
+
+// Directories go so too: large files from other hosts, small ones from here.
+func TestCopyByTreeDirectory(t *testing.T) {
+	t.Parallel()
+	const hosts, large = 3, 300 << 10
+	g := newGrove(t, hosts, passOn)
+	dir := t.TempDir() + "/dir"
+	for i := range 5 {
+		mustWrite(t, fmt.Sprintf("%s/d/%d", dir, i), randomData(large+i), 0o644)
+		mustWrite(t, fmt.Sprintf("%s/small%d", dir, i), randomData(1000+i), 0o644)
+	}
+	results, err := shoal.Gather(g.Put(testContext(t), slices.Values(g.hosts), shoal.Copy{Tree: 2, Recursive: true, Preserve: true,
+		For: func(h shoal.Host) (string, string, error) {
+			return dir, filepath.Join(g.dir, fmt.Sprint(h.Vars["n"])), nil
+		}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relayed int64
+	for i, r := range results {
+		sameTree(t, treeOf(t, filepath.Join(g.dir, fmt.Sprint(i))), treeOf(t, dir))
+		relayed += r.Value.Relayed
+	}
+	if want := int64((hosts - 1) * (5*large + 10)); relayed != want {
+		t.Errorf("%d bytes came from other hosts, want %d", relayed, want)
+	}
+	at, err := os.Stat(dir + "/d/3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range hosts {
+		if got, err := os.Stat(filepath.Join(g.dir, fmt.Sprint(i), "d/3")); err != nil || got.Mode() != at.Mode() || got.ModTime().Unix() != at.ModTime().Unix() {
+			t.Errorf("%v, %v", got, err)
+		}
 	}
 }

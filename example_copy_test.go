@@ -114,3 +114,18 @@ func ExampleCopy_delete() {
 	// web1 [~ /srv/www/index.html - /srv/www/old.html]
 	// web2 [~ /srv/www/index.html - /srv/www/old.html]
 }
+
+// For hosts behind a thin line: the image goes over it once. The hosts must be able to
+// log in to each other.
+func ExampleCopy_tree() {
+	var c shoal.Client
+	defer c.Close()
+	var relayed int64
+	for r := range c.Put(context.Background(), shoal.Hosts("node1", "node2", "node3"), shoal.Copy{From: "image.tar", To: "/srv/", Tree: 4}) {
+		if r.Err != nil {
+			log.Print(r.Err)
+		}
+		relayed += r.Value.Relayed
+	}
+	fmt.Println(relayed, "bytes came from other hosts")
+}

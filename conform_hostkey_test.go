@@ -3,6 +3,8 @@ package shoal_test
 import (
 	"bufio"
 	"context"
+	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,4 +141,50 @@ func startAgent(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return socket
+}
+
+// To a host whose key changed not even IgnoreHostKeys gives a password, an answer
+// or sudo's password, nor the agent; a key of the user's logs in.
+func TestChangedKeyGetsNoSecret(t *testing.T) {
+	t.Parallel()
+	f, c := memoryFleet(t, sshtest.Config{Users: []sshtest.User{{Name: sshtest.DefaultUser, Password: secret, ClientKey: true}}})
+	other, err := sshtest.GenerateKey("ed25519")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := []byte("host0 " + string(ssh.MarshalAuthorizedKey(other.PublicKey())))
+	c.Host.HostKeys = &shoal.KnownHosts{Files: []string{writeFile(t, "known_hosts", changed)}, Mode: shoal.IgnoreHostKeys}
+	var log strings.Builder
+	c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for name, auth := range map[string]shoal.Auth{
+		"password": shoal.Password(secret),
+		"person": shoal.Ask(func(context.Context, shoal.Question) (string, error) {
+			t.Error("a person was asked")
+			return secret, nil
+		}),
+	} {
+		_, err := c.Conn(testContext(t), shoal.Host{Name: "host0", Auth: []shoal.Auth{auth}})
+		if he := wantHostError(t, err, shoal.StageAuth, shoal.KindAuthFailed); name == "password" && !strings.Contains(he.Error(), "the host key changed") {
+			t.Errorf("%s: %v", name, he)
+		}
+	}
+	for _, e := range eventsOf(f, sshtest.EventAuth) {
+		if e.Method != "none" {
+			t.Errorf("the server was sent %+v", e)
+		}
+	}
+	conn := connect(t, c, shoal.Host{Name: "host0", ForwardAgent: shoal.AgentSocket(agentAt(t, func(net.Conn) {}))})
+	if out, err := conn.Run(testContext(t), shoal.Command{Line: "echo out"}); err != nil || out.Text() != "out\n" {
+		t.Errorf("%q, %v", out.Text(), err)
+	}
+	if !strings.Contains(log.String(), "agent is not forwarded") {
+		t.Errorf("the log says %q", log.String())
+	}
+	_, err = conn.Run(testContext(t), shoal.Command{Line: "echo out", Sudo: &shoal.Sudo{Password: secret}})
+	if he := wantHostError(t, err, shoal.StageHostKey, shoal.KindHostKeyChanged); !strings.Contains(he.Error(), "sudo") {
+		t.Error(he)
+	}
+	if out, err := conn.Run(testContext(t), shoal.Command{Line: "echo on"}); err != nil || out.Text() != "on\n" {
+		t.Errorf("after that: %q, %v", out.Text(), err)
+	}
 }

@@ -1,12 +1,19 @@
 package shoal_test
 
 import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/opensshtest"
+	"github.com/shoal-ssh/shoal/sshtest"
 )
 
 // Commands run by sudo, as root or another user, and by another shell; quoting
@@ -42,6 +49,63 @@ func TestSudo(t *testing.T) {
 			}
 			if tt.code != 0 && !strings.Contains(out.ErrText(), "no-such-user-here") {
 				t.Errorf("stderr %q does not name the user", out.ErrText())
+			}
+		})
+	}
+}
+
+// What calls itself sudo gets the password once, at the prompt that this run chose
+// and at no other, and cannot have it shown, in whatever pieces it echoes it.
+func TestSudoThatLies(t *testing.T) {
+	t.Parallel()
+	const password = "[s3cr3t]"
+	ours := regexp.MustCompile(`\[sudo [0-9a-f]+\] password: `)
+	for name, test := range map[string]struct {
+		sudo func(s *sshtest.Session, prompt string, answer func() string)
+		sent int // times the password is sent
+		says string
+	}{
+		"another prompt": {func(s *sshtest.Session, _ string, _ func() string) {
+			io.WriteString(s.Stderr, "[sudo 0123456789abcdef] password: \nPassword: \n[sudo] password for tester: ")
+		}, 0, "1"},
+		"asks again": {func(s *sshtest.Session, prompt string, answer func() string) {
+			io.WriteString(s.Stderr, prompt)
+			answer()
+			io.WriteString(s.Stderr, prompt+prompt)
+			answer()
+		}, 1, "did not accept"},
+		"echoes it": {func(s *sshtest.Session, prompt string, answer func() string) {
+			io.WriteString(s.Stderr, prompt)
+			got := answer()
+			io.WriteString(s.Stdout, "<"+got+got+">\r\n")
+			for _, b := range []byte("[s[<" + got + ">") {
+				s.Stderr.Write([]byte{b})
+			}
+		}, 1, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent atomic.Int32
+			f := sshtest.New(t, sshtest.Config{Handler: func(ctx context.Context, s *sshtest.Session) sshtest.ExitStatus {
+				input := bufio.NewScanner(s.Stdin)
+				test.sudo(s, ours.FindString(s.Command), func() string {
+					if input.Scan(); input.Text() == password {
+						sent.Add(1)
+					}
+					return input.Text()
+				})
+				return sshtest.ExitStatus{Code: 1}
+			}})
+			results, err := shoal.Gather(newClient(t, f).Run(testContext(t), hostsOf(f),
+				shoal.Command{Line: "id", Sudo: &shoal.Sudo{Password: password}, Stdin: strings.NewReader("mine")}))
+			text := fmt.Sprintf("%s%s%v", results[0].Value.Text(), results[0].Value.ErrText(), err)
+			if strings.Contains(text, password) || err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %q, want %q and no password", text, test.says)
+			}
+			if name == "echoes it" && text[:len("<>\r\n[s[<>")] != "<>\r\n[s[<>" {
+				t.Errorf("what it says besides is lost: %q", text)
+			}
+			if int(sent.Load()) != test.sent {
+				t.Errorf("the password was sent %d times, want %d", sent.Load(), test.sent)
 			}
 		})
 	}

@@ -126,6 +126,14 @@ func (k *KnownHosts) Warnings() []error {
 	return append(db.Warnings(), k.unsaved...)
 }
 
+// Unsaved returns which keys were accepted, for as long as k lives, but could
+// not be stored; they are among the Warnings.
+func (k *KnownHosts) Unsaved() []error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.unsaved)
+}
+
 // Algorithms implements [HostKeys]: those of known keys come first.
 func (k *KnownHosts) Algorithms(addr string) []string {
 	db, err := k.load()

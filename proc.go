@@ -255,6 +255,12 @@ func (c *Conn) start(ctx, life context.Context, cmd Command, out sinks) (*Proc, 
 		err.(*HostError).Host = c.host.Name
 		return nil, err
 	}
+	if token != "" && p.session.link.noSecret {
+		p.session.channel.Close()
+		p.session.leave()
+		return nil, &HostError{Host: c.host.Name, Stage: StageHostKey, Kind: KindHostKeyChanged,
+			Err: errors.New("the password for sudo is not sent: the host's key is not the known one")}
+	}
 	c.forwardAgent(p.session.link, agent)
 	if err := p.begin(ctx, cmd); err != nil {
 		return nil, err

@@ -244,8 +244,8 @@ func (s *stdin) Close() error {
 	return nil
 }
 
-// sudoGuard answers sudo's prompt, once, and takes prompt and mark out of the
-// output. It lets stdin through when the mark shows that the command begins.
+// sudoGuard answers sudo's prompt, once, and takes prompt, mark and, until the
+// command begins, any echo of the password out of the output. It lets stdin through when the mark shows that the command begins.
 type sudoGuard struct {
 	p        *Proc
 	password string
@@ -297,8 +297,18 @@ func (g *sudoGuard) scan(held *[]byte, stdout bool) {
 			continue
 		}
 		i := bytes.Index(h, g.mark)
+		if !stdout || i < 0 {
+			i = len(h)
+		}
+		if j := bytes.Index(h[:i], []byte(g.password)); j >= 0 && g.asked > 0 {
+			*held = append(h[:j:j], h[j+len(g.password):]...)
+			continue
+		}
+		if i == len(h) {
+			return
+		}
 		end := i + len(g.mark)
-		if !stdout || i < 0 || bytes.IndexByte(h[end:], '\n') < 0 {
+		if bytes.IndexByte(h[end:], '\n') < 0 {
 			return
 		}
 		rest := h[end+bytes.IndexByte(h[end:], '\n')+1:]
@@ -330,16 +340,17 @@ func (g *sudoGuard) partial(h []byte) int {
 	}
 	want := [][]byte{g.prompt, g.mark}
 	if g.asked > 0 {
-		want = append(want, []byte("\r\n\r")) // sudo's, on a terminal, after the password
+		want = append(want, []byte(g.password), []byte("\r\n\r")) // an echo; sudo's, on a terminal, after the password
 	}
+	most := 0
 	for _, want := range want {
-		for n := min(len(want)-1, len(h)); n > 0; n-- {
+		for n := min(len(want)-1, len(h)); n > most; n-- {
 			if bytes.HasSuffix(h, want[:n]) {
-				return n
+				most = n
 			}
 		}
 	}
-	return 0
+	return most
 }
 
 func newToken() string {

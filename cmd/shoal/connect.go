@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 
@@ -40,6 +41,9 @@ type connectFlags struct {
 	runs    bool // commands, which may have an agent and a terminal
 
 	noteKeys func(error) // is told what is wrong in known_hosts; may be nil
+
+	mu    sync.Mutex
+	known []*shoal.KnownHosts // in use
 
 	passedOver []error // in an inventory
 }
@@ -284,11 +288,25 @@ func (f *connectFlags) complete(ask *asker) func(shoal.Host) (shoal.Host, error)
 	}
 }
 
+// unsaved are the keys that were accepted and could not be stored.
+func (f *connectFlags) unsaved() []error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, k := range f.known {
+		errs = append(errs, k.Unsaved()...)
+	}
+	return errs
+}
+
 // hostKeys says what happens to unknown keys: as the flag says, or ssh_config,
 // or by whether there is a person to ask.
 func (f *connectFlags) hostKeys(ask *asker, k *shoal.KnownHosts, strict string) {
 	k.Ask = ask.hostKey
 	k.Hash = k.Hash || f.hash
+	f.mu.Lock()
+	f.known = append(f.known, k)
+	f.mu.Unlock()
 	if f.noteKeys != nil {
 		for _, w := range k.Warnings() {
 			f.noteKeys(w)

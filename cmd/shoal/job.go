@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -21,8 +22,9 @@ type job struct {
 	console  *console
 	ask      *asker
 	renderer render.Renderer
-	origin   origin // what a record says about the command line
-	noting   bool   // the client tells the console of hosts that it begins with
+	origin   origin         // what a record says about the command line
+	noting   bool           // the client tells the console of hosts that it begins with
+	unsaved  func() []error // host keys that were accepted and could not be stored; nil if none are
 
 	cancel  context.CancelCauseFunc
 	cause   func() error // why the job was stopped
@@ -63,7 +65,23 @@ func (j *job) do(ctx context.Context, prepare, work func(context.Context) error)
 		defer stop()
 	}
 	j.cause = func() error { return context.Cause(ctx) }
-	return work(ctx)
+	err := work(ctx)
+	j.noteUnsaved()
+	return err
+}
+
+// noteUnsaved says, once, that new host keys could not be stored.
+func (j *job) noteUnsaved() {
+	if j.unsaved == nil {
+		return
+	}
+	switch errs := j.unsaved(); len(errs) {
+	case 0:
+	case 1:
+		j.console.say("warning: " + errs[0].Error())
+	default:
+		j.console.say(fmt.Sprintf("warning: %d host keys were not saved: %v", len(errs), errs[0]))
+	}
 }
 
 // mayAsk refuses a flag that wants a person to ask where there is none.
@@ -90,6 +108,7 @@ func (j *job) connects(f *connectFlags, verbose bool) error {
 		return nil
 	}
 	j.client.Complete = f.complete(j.ask)
+	j.unsaved = f.unsaved
 	if verbose {
 		f.noteKeys = func(err error) { j.console.say(err.Error()) }
 	}

@@ -611,22 +611,32 @@ func TestTerminalSize(t *testing.T) {
 
 // No byte that a terminal acts upon comes from a host, whatever it does.
 func TestTerminalSafe(t *testing.T) {
-	kinds := []sshtest.FaultKind{
-		sshtest.BannerEscape, sshtest.BannerHTTP, sshtest.AuthBannerGiant, sshtest.ChanOpenRefused,
-		sshtest.ExecSignalUnknown, sshtest.KexNoMatch,
-	}
+	kinds := slices.DeleteFunc(sshtest.AllFaults(), func(k sshtest.FaultKind) bool { return k == sshtest.ExecInfinite })
 	faults := make(map[int]sshtest.Fault)
 	for i, k := range kinds {
 		faults[i+1] = sshtest.Fault{Kind: k}
+		switch k {
+		case sshtest.IgnoreFlood, sshtest.DebugFlood, sshtest.AuthBannerFlood, sshtest.ChanOpenFlood, sshtest.GlobalFlood, sshtest.ReplyFlood,
+			sshtest.ExecNoNewline, sshtest.ExecExtFlood, sshtest.ExecWindowOverrun, sshtest.RekeyDataFlood:
+			faults[i+1] = sshtest.Fault{Kind: k, N: 1000} // the terminal is slow
+		}
 	}
 	a := startFleet("")(t, len(kinds)+1, faults)
-	p := onTerminal(t, command(t, a, "run", "-v", "-t", "2s", "-w", strings.Join(a.hosts, ","),
-		`printf '\033]0;title\007\233\r\342\200\256x\n'`))
-	p.exits(3)
+	// Lines as they come and once more, folded.
+	p := onTerminal(t, command(t, a, "run", "-L", "-v", "-f", "200", "-t", "6s", "-u", "6s", "-o", "ServerAliveInterval=1",
+		"--deadline", "30s", "-w", strings.Join(a.hosts, ","), `printf '\033]0;title\007\233\r\342\200\256\342\201\246x\n'`))
+	p.expect(fmt.Sprintf("%d hosts: ", len(kinds)+1))
+	<-p.done
 	ours := strings.NewReplacer("\r\x1b[K", "", "\x1b[K", "", "\r\n", "\n", "\r", "")
-	for i, r := range ours.Replace(p.all()) {
-		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e {
-			t.Fatalf("byte %d is %q in %q", i, r, p.all())
+	text := ours.Replace(p.all())
+	for i, r := range text {
+		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			t.Fatalf("byte %d is %q in %q", i, r, text[max(i-100, 0):min(i+100, len(text))])
+		}
+	}
+	for _, shown := range []string{`\x1b]0;title`, `no \x1b[31mroom`, `bye\r\n\x1b[32m`} {
+		if !strings.Contains(text, shown) {
+			t.Errorf("%s is not shown in %s", shown, text)
 		}
 	}
 }

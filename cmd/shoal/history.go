@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -15,17 +16,19 @@ import (
 // history is the lines that were typed, the latest ones of them, in this session
 // and in earlier ones. It is kept in a file beside the journal.
 type history struct {
-	lines []string // the oldest first
-	file  *os.File // nil where it is not kept
-	warn  func(error)
+	lines  []string       // the oldest first
+	file   *os.File       // nil where it is not kept
+	secret *regexp.Regexp // what is not remembered; nil for nothing
+	warn   func(error)
 }
 
 // maxHistory is how many lines are remembered. The file may have twice as many.
 const maxHistory = 1000
 
-// openHistory reads the history. Where it cannot be kept, warn is told.
-func openHistory(warn func(error)) *history {
-	h := &history{warn: warn}
+// openHistory reads the history. Lines in which secret is found are not added to it.
+// Where it cannot be kept, warn is told.
+func openHistory(secret *regexp.Regexp, warn func(error)) *history {
+	h := &history{secret: secret, warn: warn}
 	dir, err := runs.DefaultDir()
 	if err == nil {
 		err = h.open(filepath.Join(filepath.Dir(dir), "history"))
@@ -116,7 +119,8 @@ func worthKeeping(line string) bool {
 
 // Add remembers a line, unless it is the last one again.
 func (h *history) Add(line string) {
-	if !worthKeeping(line) || len(h.lines) > 0 && h.lines[len(h.lines)-1] == line {
+	again := len(h.lines) > 0 && h.lines[len(h.lines)-1] == line
+	if again || !worthKeeping(line) || h.secret != nil && h.secret.MatchString(line) {
 		return
 	}
 	h.lines = append(h.lines, line)

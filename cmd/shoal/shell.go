@@ -117,10 +117,19 @@ const manyHosts = 1_000_000
 
 // hostState is how a host's last command ended.
 type hostState struct {
-	ok        bool
-	connected bool // the host was reached
-	text      string
+	ok    bool
+	reach reach
+	text  string
 }
+
+// reach is what is known of whether a host can be reached. Smaller is better.
+type reach int
+
+const (
+	reached reach = iota - 1
+	unknown
+	unreached
+)
 
 // lineSource is where commands come from. The error of read is io.EOF at the end.
 type lineSource interface {
@@ -193,7 +202,8 @@ func (s *session) lines() (lineSource, error) {
 		return newScriptLines(s.app.stdin), nil
 	}
 	s.app.say(fmt.Sprintf("%s; :help says what can be typed, ^D leaves", hostsText(hostNames(s.hosts))))
-	return newEditor(openHistory(func(err error) { s.console.say("warning: lines are not remembered: " + err.Error()) }), s.complete)
+	h := openHistory(s.flags.output.redact.find, func(err error) { s.console.say("warning: lines are not remembered: " + err.Error()) })
+	return newEditor(h, s.complete)
 }
 
 // begin begins what ^C ends without ending the session.
@@ -294,10 +304,13 @@ func (s *session) located(err error) error {
 	return err
 }
 
-// prompt says how many hosts there are, how many of them failed last, and as whom
-// commands run where that is by sudo.
+// prompt says how many hosts there are, as whom commands run where that is by sudo,
+// and how many hosts failed last.
 func (s *session) prompt() string {
 	text := "shoal " + count(len(s.hosts))
+	if user := s.flags.command.sudo; user != "" {
+		text += " as " + render.Sanitize(user)
+	}
 	failed := 0
 	for _, h := range s.hosts {
 		if state, ok := s.ended[h.Name]; ok && !state.ok {
@@ -306,9 +319,6 @@ func (s *session) prompt() string {
 	}
 	if failed > 0 {
 		text += fmt.Sprintf(", %d failed", failed)
-	}
-	if user := s.flags.command.sudo; user != "" {
-		text += " as " + render.Sanitize(user)
 	}
 	return text + "> "
 }
@@ -389,12 +399,20 @@ func (s *stateKeeper) Start(render.Start)   { s.failed = make(map[string]bool) }
 func (s *stateKeeper) Lines([]render.Line)  {}
 func (s *stateKeeper) End(render.End) error { return nil }
 func (s *stateKeeper) Exit(x render.Exit) {
-	state := hostState{ok: x.Status == render.OK, text: statusText(&x)}
+	state := hostState{ok: x.Status == render.OK, reach: s.ended[x.Host].reach, text: statusText(&x)}
 	switch x.Status {
 	case render.OK, render.Failed, render.Signal:
-		state.connected = true
-	case render.NotRun: // the connection is as it was
-		state.connected = s.ended[x.Host].connected
+		state.reach = reached
+	case render.Unreachable, render.HostKey, render.Auth:
+		state.reach = unreached
+	case render.Timeout, render.Cancelled:
+		if x.Remote == render.Killed {
+			state.reach = reached
+		} else if x.Status == render.Timeout {
+			state.reach = unreached
+		}
+	case render.Lost:
+		state.reach = unknown
 	}
 	s.ended[x.Host] = state
 	if !state.ok {

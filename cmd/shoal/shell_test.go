@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/shoal-ssh/shoal/sshtest"
 )
 
@@ -105,6 +107,10 @@ func TestShellInterrupt(t *testing.T) {
 	p.expect("2 hosts: 2 cancelled")
 	p.expect("shoal 2 hosts, 2 failed> ")
 	awaitProcess(t, sleep, 0)
+	p.typed("ls /et")
+	p.tab("c/")
+	p.typed(ctrlC)
+	p.expect("shoal 2 hosts, 2 failed> ")
 	before := p.seen
 	p.typed("echo after\r")
 	p.expect("2 hosts: 2 ok in ")
@@ -158,16 +164,7 @@ func TestShellComplete(t *testing.T) {
 	p.expect("shoal 2 hosts> ")
 	p.typed("true\r")
 	p.expect("shoal 2 hosts> ")
-	// tab presses Tab until the line goes on: a slow machine may take too long.
-	tab := func(want string) {
-		t.Helper()
-		for {
-			p.typed("\t")
-			if p.expectOne("\a", want) == 1 {
-				return
-			}
-		}
-	}
+	tab := p.tab
 	p.typed("a-progr")
 	tab("am-of-this-test ")
 	p.typed("o")
@@ -225,7 +222,7 @@ func TestShellHistory(t *testing.T) {
 	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("its file is %v, %v", info, err)
 	}
-	again := command(t, a, "shell", "-w", a.hosts[0])
+	again := command(t, a, "shell", "-w", a.hosts[0], "--redact", "tok[a-z]*")
 	again.Env = cmd.Env
 	p = onTerminal(t, again)
 	p.expect("> ")
@@ -235,7 +232,28 @@ func TestShellHistory(t *testing.T) {
 	p.expect(": first")
 	p.expect(": second")
 	p.expect("> ")
+	p.typed("echo token\r")
+	p.expect("> ")
 	p.typed("exit\r")
+	p.exits(0)
+	p.keepsWithout("token")
+	if text, err := os.ReadFile(name); err != nil || string(text) != "echo first\necho first; echo second\nexit\n" {
+		t.Errorf("the history is %q, %v", text, err)
+	}
+
+	// Where it cannot be kept that is said, and the session goes on.
+	without := command(t, a, "shell", "-w", a.hosts[0], "--no-journal")
+	without.Env = append(without.Env, "XDG_STATE_HOME=/dev/null")
+	p = onTerminal(t, without)
+	p.expect("warning: lines are not remembered: ")
+	p.expect("> ")
+	p.typed("echo out\r")
+	p.expect(": out")
+	p.expect("> ")
+	p.typed(up + "\r")
+	p.expect(": out")
+	p.expect("> ")
+	p.typed(ctrlD)
 	p.exits(0)
 }
 
@@ -284,6 +302,73 @@ func TestShellLost(t *testing.T) {
 	p.exits(0)
 	if n := strings.Count(p.all(), "msg=connected"); n != 4 {
 		t.Errorf("got %d connections, want 4:\n%s", n, p.all())
+	}
+}
+
+// :sudo changes whom commands run as, and asks for a password only with -K. The
+// password is nowhere shown and nowhere kept.
+func TestShellSudo(t *testing.T) {
+	a := startOpenSSH(t, 2, nil, "SetEnv PATH="+fakeSudo(t)+":/usr/local/bin:/usr/bin:/bin")
+	p := inShell(t, a)
+	p.expect("shoal 2 hosts> ")
+	p.typed(":sudo admin\r")
+	p.expect("shoal: commands run as admin, by sudo")
+	p.expect("shoal 2 hosts as admin> ")
+	p.typed("echo as $SUDO_AS\r")
+	p.expect("sudo: a password is required")
+	p.expect("shoal 2 hosts as admin, 2 failed> ")
+	p.typed(":sudo -K\r")
+	p.expect("Password for sudo on 2 hosts: ")
+	p.typed(ctrlC)
+	p.expect("as admin, 2 failed> ")
+	p.typed(":sudo -K admin\r")
+	p.expect("Password for sudo on 2 hosts: ")
+	p.typed(canary + "\r")
+	p.expect("as admin, 2 failed> ")
+	p.typed("echo as $SUDO_AS\r")
+	p.expect(": as admin\r\n")
+	p.expect(": as admin\r\n")
+	p.expect("shoal 2 hosts as admin> ")
+	p.typed(":sudo off\r")
+	p.expect("shoal 2 hosts> ")
+	p.typed("echo as $SUDO_AS nobody\r")
+	p.expect(": as nobody\r\n")
+	p.expect("shoal 2 hosts> ")
+	p.typed(":sudo off now\r")
+	p.expect(":sudo: want a user or off")
+	p.expect("shoal 2 hosts> ")
+	p.typed(ctrlD)
+	p.exits(0)
+	p.hasNot(canary)
+	p.keepsWithout(canary)
+}
+
+// No goroutine is left of a session.
+func TestShellGoroutines(t *testing.T) {
+	a := startOpenSSH(t, 2, nil)
+	home := t.TempDir()
+	if err := a.write(home); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", home)
+	ignore := goleak.IgnoreCurrent()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"shell", "-w", strings.Join(a.hosts, ",")}, strings.NewReader("echo out\n:timeout 0.2\nsleep 1000\n:hosts\n!true\n"), &stdout, &stderr)
+	if code != exitTimeout || strings.Count(stdout.String(), ": out\n") != 2 {
+		t.Errorf("got %d\n%s\n%s", code, &stdout, &stderr)
+	}
+	goleak.VerifyNone(t, ignore)
+}
+
+// tab presses Tab until the line goes on: a slow machine may take too long.
+func (p *program) tab(want string) {
+	p.t.Helper()
+	for {
+		p.typed("\t")
+		if p.expectOne("\a", want) == 1 {
+			return
+		}
 	}
 }
 

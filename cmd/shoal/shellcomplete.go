@@ -243,21 +243,13 @@ func (s *session) names(script string) []string {
 	return nil
 }
 
-// byReach are the hosts that were reached last, and then those that were never
-// tried.
+// byReach are the hosts but for those that were not reached: first those that were,
+// and then those of which nothing is known.
 func (s *session) byReach() []shoal.Host {
-	rank := func(h shoal.Host) int {
-		state, ok := s.ended[h.Name]
-		switch {
-		case !ok:
-			return 1
-		case state.connected:
-			return 0
-		}
-		return 2
-	}
-	hosts := slices.DeleteFunc(slices.Clone(s.hosts), func(h shoal.Host) bool { return rank(h) == 2 })
-	slices.SortStableFunc(hosts, func(a, b shoal.Host) int { return cmp.Compare(rank(a), rank(b)) })
+	hosts := slices.DeleteFunc(slices.Clone(s.hosts), func(h shoal.Host) bool { return s.ended[h.Name].reach == unreached })
+	slices.SortStableFunc(hosts, func(a, b shoal.Host) int {
+		return cmp.Compare(s.ended[a.Name].reach, s.ended[b.Name].reach)
+	})
 	return hosts
 }
 

@@ -497,24 +497,7 @@ func TestPinHostKeys(t *testing.T) {
 // -K asks once; sudo on each host gets the password at its own prompt, and
 // nobody else does.
 func TestAskSudo(t *testing.T) {
-	bin := t.TempDir()
-	fake := `#!/bin/sh
-user=root
-while [ $# -gt 0 ]; do case $1 in
--S) shift;; -n) echo "sudo: a password is required" >&2; exit 1;;
--u) user=$2; shift 2;; -p) prompt=$2; shift 2;; *) break;; esac; done
-for try in 1 2 3; do
-	printf %s "$prompt" >&2
-	read -r password || exit 1
-	[ "$password" = ` + canary + ` ] && SUDO_AS=$user exec "$@"
-	echo "Sorry, try again." >&2
-done
-exit 1
-`
-	if err := os.WriteFile(bin+"/sudo", []byte(fake), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	a := startOpenSSH(t, 2, nil, "SetEnv PATH="+bin+":/usr/local/bin:/usr/bin:/bin")
+	a := startOpenSSH(t, 2, nil, "SetEnv PATH="+fakeSudo(t)+":/usr/local/bin:/usr/bin:/bin")
 	hosts := strings.Join(a.hosts, ",")
 	p := onTerminal(t, command(t, a, "run", "-v", "-w", hosts, "--sudo=admin", "-K", "echo as $SUDO_AS"))
 	p.expect("Password for sudo on 2 hosts: ")
@@ -536,6 +519,29 @@ exit 1
 	p = piped(t, command(t, a, "run", "-w", hosts, "--sudo", "echo as $SUDO_AS"))
 	p.exits(1)
 	p.expect("sudo: a password is required")
+}
+
+// fakeSudo is a folder with a sudo that wants the canary for a password.
+func fakeSudo(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	fake := `#!/bin/sh
+user=root
+while [ $# -gt 0 ]; do case $1 in
+-S) shift;; -n) echo "sudo: a password is required" >&2; exit 1;;
+-u) user=$2; shift 2;; -p) prompt=$2; shift 2;; *) break;; esac; done
+for try in 1 2 3; do
+	printf %s "$prompt" >&2
+	read -r password || exit 1
+	[ "$password" = ` + canary + ` ] && SUDO_AS=$user exec "$@"
+	echo "Sorry, try again." >&2
+done
+exit 1
+`
+	if err := os.WriteFile(bin+"/sudo", []byte(fake), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return bin
 }
 
 // Passphrases of keys are asked for with --ask-pass.

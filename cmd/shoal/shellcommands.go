@@ -290,10 +290,15 @@ func (s *session) dir(_ context.Context, arg string) error {
 	default:
 		*dir = path.Join(*dir, w.value)
 	}
-	if *dir == "." {
+	switch {
+	case *dir == "", *dir == ".":
 		*dir = ""
+		s.tell("commands run in the home folder")
+	case path.IsAbs(*dir):
+		s.tell("commands run in %s", *dir)
+	default:
+		s.tell("commands run in ~/%s", *dir)
 	}
-	s.tell("commands run in %s", cmp.Or(*dir, "the home folder"))
 	return nil
 }
 

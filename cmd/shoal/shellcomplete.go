@@ -50,9 +50,11 @@ func (s *session) completeRemote(head, line string, mayBeCommand bool) (after st
 	}
 	var names []string
 	if w.first && mayBeCommand && !strings.Contains(w.value, "/") && !w.home {
-		names = s.names(commandsLike(w.value))
+		names = s.names(commandsLike(w.value), "")
+	} else if w.home || strings.HasPrefix(w.value, "/") {
+		names = s.names(filesLike(w), "") // the folder of :dir may be missing
 	} else {
-		names = s.names(filesLike(w))
+		names = s.names(filesLike(w), s.flags.command.dir)
 	}
 	names = slices.DeleteFunc(names, func(n string) bool {
 		return !strings.HasPrefix(n, w.value) || !utf8.ValidString(n) || render.Sanitize(n) != n
@@ -218,10 +220,10 @@ func filesLike(w word) string {
 		pattern, strip, maxNames)
 }
 
-// names runs a script of a POSIX shell on the first host that can be reached, as
-// far as is known, and returns its lines; none where that takes too long. Nobody is
-// asked anything.
-func (s *session) names(script string) []string {
+// names runs a script of a POSIX shell in a folder of the first host that can be
+// reached, as far as is known, and returns its lines; none where that takes too
+// long. Nobody is asked anything.
+func (s *session) names(script, dir string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
 	defer cancel()
 	s.ask.silent.Store(true)
@@ -232,7 +234,7 @@ func (s *session) names(script string) []string {
 			continue // the next one, if there is time
 		}
 		out, err := conn.Run(ctx, shoal.Command{
-			Line: "sh -c " + shell.Quote(script), Dir: s.flags.command.dir, MaxOutput: 1 << 20,
+			Line: "sh -c " + shell.Quote(script), Dir: dir, MaxOutput: 1 << 20,
 		})
 		conn.Close()
 		if err != nil && len(out.Stdout) == 0 {

@@ -49,6 +49,9 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	a.args = args
 	root := a.rootCommand()
 	root.SetArgs(args)
+	if isCompletion(args) {
+		a.addCompletions(root)
+	}
 	return root.ExecuteContext(ctx)
 }
 

@@ -102,8 +102,9 @@ type choiceFlag struct {
 	words []string
 }
 
-func (f *choiceFlag) String() string { return f.word }
-func (f *choiceFlag) Type() string   { return strings.Join(f.words, "|") }
+func (f *choiceFlag) String() string    { return f.word }
+func (f *choiceFlag) Type() string      { return strings.Join(f.words, "|") }
+func (f *choiceFlag) choices() []string { return f.words }
 
 func (f *choiceFlag) Set(s string) error {
 	if !slices.Contains(f.words, s) {

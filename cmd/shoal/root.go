@@ -46,8 +46,9 @@ func (a *app) rootCommand() *cobra.Command {
 		a.runCommand(), a.scriptCommand(), a.shellCommand(), a.pushCommand(), a.pullCommand(), a.syncCommand(),
 		a.pingCommand(), a.keysCommand(), a.hostsCommand(), a.foldCommand(),
 		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(),
-		a.demoCommand(), a.versionCommand(),
+		a.demoCommand(), a.versionCommand(), a.completionCommand(),
 	)
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 
@@ -84,6 +85,9 @@ func unknownCommand(c *cobra.Command, word string) error {
 // withRun puts the run that may be left out into its place: before flags that
 // no other command has.
 func withRun(args []string) []string {
+	if isCompletion(args) && len(args) > 2 {
+		return append(args[:1:1], withRun(args[1:])...)
+	}
 	if len(args) == 0 || !strings.HasPrefix(args[0], "-") {
 		return args
 	}

@@ -30,8 +30,8 @@ var completionScripts embed.FS
 const completionHelp = `Write what has a shell complete commands, flags and their values: hosts of
 ssh_config and known_hosts, groups, files, and runs of the journal.`
 
-const completionExample = `  source <(shoal completion bash)                       this bash; or in ~/.bashrc
-  source <(shoal completion zsh)                        this zsh; or in ~/.zshrc
+const completionExample = `  source <(shoal completion bash)          this bash; or in ~/.bashrc
+  source <(shoal completion zsh)           this zsh; or in ~/.zshrc
   shoal completion fish >~/.config/fish/completions/shoal.fish
   shoal completion powershell | Out-String | Invoke-Expression`
 

@@ -61,7 +61,7 @@ Exit codes: 0 everything is here; 1 something could not be copied; 2 wrong usage
 3 some host was not reached; 4 some host timed out.`
 
 const pullExample = `  shoal pull 'web[1-20]:/etc/os-release' -d releases
-  shoal pull 'web[1-20]:/var/log/nginx/error*.log' -d logs --name '{host}/{path}'
+  shoal pull 'web[1-9]:/var/log/nginx/error*.log' -d logs --name '{host}/{path}'
   shoal pull -r -w 'db[1-3]' /etc/postgresql -d backup`
 
 // copyFlags are the flags of shoal push, shoal pull and shoal sync.

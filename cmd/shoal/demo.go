@@ -16,8 +16,9 @@ import (
 
 func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "demo",
-		Short: "Show runs on a fleet of 100 hosts inside this program",
+		Use:     "demo",
+		Short:   "Show runs on a fleet of 100 hosts inside this program",
+		Example: "  shoal demo",
 		Long: `Show what runs look like, on a fleet of 100 SSH servers inside this program.
 It needs nothing, opens no port and touches no file.`,
 		Args: noWords,

@@ -27,18 +27,46 @@ func newGroup(title string, add ...func(*pflag.FlagSet)) flagGroup {
 	return flagGroup{title, fs}
 }
 
-// addGroups gives a command its flags, and help that shows them in groups.
+// inGroup is the annotation of a flag that has the title of its group.
+const inGroup = "shoal-group"
+
+// addGroups gives a command its flags, which help shows in groups.
 func addGroups(c *cobra.Command, groups []flagGroup) {
 	for _, g := range groups {
 		g.flags.VisitAll(func(flag *pflag.Flag) {
 			if c.Flags().Lookup(flag.Name) != nil {
 				panic("--" + flag.Name + " is defined twice")
 			}
+			g.flags.SetAnnotation(flag.Name, inGroup, []string{g.title})
 			c.Flags().AddFlag(flag)
 		})
 	}
 	c.Flags().SortFlags = false
-	c.SetHelpFunc(func(c *cobra.Command, _ []string) { showHelp(c, groups...) })
+}
+
+// groupsOf returns the flags of a command in their groups, those in none last; hidden
+// ones are left out.
+func groupsOf(c *cobra.Command) []flagGroup {
+	var groups []flagGroup
+	rest := newGroup("Flags")
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		title := f.Annotations[inGroup]
+		switch i := slices.IndexFunc(groups, func(g flagGroup) bool { return slices.Equal(title, []string{g.title}) }); {
+		case f.Hidden || f.Name == "help":
+		case title == nil:
+			rest.flags.AddFlag(f)
+		case i < 0:
+			g := newGroup(title[0])
+			g.flags.AddFlag(f)
+			groups = append(groups, g)
+		default:
+			groups[i].flags.AddFlag(f)
+		}
+	})
+	if rest.flags.HasFlags() {
+		groups = append(groups, rest)
+	}
+	return groups
 }
 
 // durationFlag is a time that must not be negative: "30s", "5m", or a number

@@ -37,7 +37,7 @@ The letters are those of ClusterShell's nodeset, and so is the order of hosts.`
 const hostsExample = `  shoal hosts web3 web1 web2                     web[1-3]
   shoal hosts -e 'web[01-10]!web[03-04]'         one a line
   shoal hosts --explain '@compute & (rack[1-4]* ! @down)'
-  shoal hosts -I 0-99 --split 4 @compute         the first hundred, in four parts`
+  shoal hosts -I 0-99 --split 4 @compute         the first 100, in four parts`
 
 // hostsFlags are the flags of shoal hosts.
 type hostsFlags struct {

@@ -69,7 +69,7 @@ func (a *app) keysCommand() *cobra.Command {
 	f.target.example = "shoal keys -w 'web[1-20]'"
 	c := &cobra.Command{
 		Use:                   "keys [-w] HOSTS [FLAGS]",
-		Short:                 "Compare the host keys of hosts with the known ones, and store new ones",
+		Short:                 "Compare host keys with the known ones, and store new ones",
 		Long:                  keysHelp,
 		Example:               keysExample,
 		DisableFlagsInUseLine: true,

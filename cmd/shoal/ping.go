@@ -22,7 +22,7 @@ host timed out.`
 
 const pingExample = `  shoal ping -w 'web[1-20],db1'
   shoal ping 'web[1-20]' -J bastion -t 3s
-  shoal ping --hosts-file hosts.txt -O jsonl | jq 'select(.ev=="exit") | .host, .ms'`
+  shoal ping --hosts-file hosts.txt -O jsonl | jq 'select(.ms) | .host, .ms'`
 
 // pingFlags are the flags of shoal ping.
 type pingFlags struct {

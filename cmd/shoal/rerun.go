@@ -27,7 +27,7 @@ standard input, or -n to go without. A run without input has none again.
 
 Exit codes are those of shoal run; 6 where the set has no hosts.`
 
-const rerunExample = `  shoal rerun --failed                     the last run, where it did not succeed
+const rerunExample = `  shoal rerun --failed                     the last run, where it failed
   shoal rerun --failed --rest              everywhere but where it succeeded
   shoal rerun last-1 --timeout -u 5m       with more time
   shoal rerun 7QX2ZK --all -b              that one again, folded`
@@ -71,7 +71,7 @@ func (a *app) rerunCommand() *cobra.Command {
 	var sets setFlags
 	c := &cobra.Command{
 		Use:                   "rerun [RUN] --failed|--rest|--all|… [FLAGS]",
-		Short:                 "Repeat an earlier run on the hosts that failed, or others of it",
+		Short:                 "Repeat an earlier run on the hosts where it failed, or others",
 		Long:                  rerunHelp,
 		Example:               rerunExample,
 		DisableFlagsInUseLine: true,

@@ -7,13 +7,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const rootHelp = `Shoal runs a command on many hosts at once over SSH and says plainly how each
-of them ended.`
+const rootHelp = `Shoal runs a command on many hosts at once over SSH and says how each one ended.`
 
-const rootExample = `  shoal demo                                  a fleet to try it on, inside this program
-  shoal run -w 'web[1-20]' uptime             lines as they come, each with its host
-  shoal run -w 'web[1-20]' -b uname -r        equal output once, with the hosts that gave it
-  shoal -w web1,web2 -l root 'df -h | head'   run may be left out`
+const rootExample = `  shoal run -w 'web[1-20]' -b uname -r       equal output once, with its hosts
+  shoal -w web1,web2 -l root 'df -h | head'  run may be left out`
 
 // rootCommand returns the tree of commands.
 func (a *app) rootCommand() *cobra.Command {
@@ -46,8 +43,9 @@ func (a *app) rootCommand() *cobra.Command {
 		a.runCommand(), a.scriptCommand(), a.shellCommand(), a.pushCommand(), a.pullCommand(), a.syncCommand(),
 		a.pingCommand(), a.keysCommand(), a.hostsCommand(), a.foldCommand(),
 		a.runsCommand(), a.showCommand(), a.rerunCommand(), a.diffCommand(),
-		a.demoCommand(), a.versionCommand(), a.completionCommand(),
+		a.demoCommand(), a.versionCommand(), a.completionCommand(), a.manCommand(),
 	)
+	root.AddCommand(helpTopics()...)
 	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }

@@ -42,7 +42,8 @@ const runExample = `  shoal run -w 'web[01-20],db1' uptime
   shoal run -w 'node[1-99]' --diff --same sysctl -n vm.swappiness
   shoal run --hosts-file hosts.txt -l root -u 30s 'df -h | tail -n +2'
   shoal run -w 'web[1-20]' --sudo -K systemctl restart nginx
-  shoal run -w 'web[1-20]' --canary 1 --batch 10% --max-fail 2 --check 'curl -fs localhost/health' --sudo systemctl restart nginx
+  shoal run -w 'web[1-20]' --canary 1 --batch 10% --max-fail 2 \
+    --check 'curl -fs localhost/health' --sudo systemctl restart nginx
   shoal run -w 'db[1-3]' --subst --dry-run 'pg_dump main >/backup/%{host}.sql'
   tar cz site | shoal run -w 'web[1-20]' 'tar xz -C /srv'
   shoal run -w 'gpu[1-8]' -O jsonl nvidia-smi -L | jq`

@@ -34,7 +34,7 @@ Exit codes: 0 the directories are equal; 1 something could not be copied or dele
 wrong usage; 3 some host was not reached; 4 some host timed out.`
 
 const syncExample = `  shoal sync site/ 'web[1-20]:/srv/www' --delete --dry-run
-  shoal sync site/ 'web[1-20]:/srv/www' --delete --exclude .git/ --exclude '*.tmp'
+  shoal sync site/ 'web[1-20]:/srv/www' --delete --exclude .git/
   shoal sync -w 'web[1-20]' --checksum conf/ /etc/app`
 
 func (f *copyFlags) addSync(fs *pflag.FlagSet) {

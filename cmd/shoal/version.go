@@ -14,9 +14,10 @@ var version string
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which version of Shoal this is",
-		Args:  noWords,
+		Use:     "version",
+		Short:   "Say which version of Shoal this is",
+		Example: "  shoal version",
+		Args:    noWords,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.stdout, versionText())
 			return err

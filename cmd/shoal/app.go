@@ -46,6 +46,9 @@ func (a *app) main(ctx context.Context, args []string) (code int) {
 
 // execute is a command with its words.
 func (a *app) execute(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "run" {
+		args = append(args[:1:1], flagsFirst(new(app).runCommand().Flags(), args[1:])...)
+	}
 	a.args = args
 	root := a.rootCommand()
 	root.SetArgs(args)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,7 +15,9 @@ const runHelp = `Run a command on hosts, at once, and show their output as it co
 
 The words after the flags are the command. They are joined by blanks and given
 to the login shell of each host as they stand; quote what your own shell must
-not touch.
+not touch. Behind a command that is quoted as a whole, long flags may follow, as
+--canary 1 does here: 'systemctl restart nginx' --canary 1. Behind -- all is the
+command.
 
 Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
 host was not reached; 4 some host timed out; 5 stopped by -k, --max-fail, the canary, a
@@ -108,6 +111,30 @@ func (a *app) runCommand() *cobra.Command {
 	addGroups(c, groups)
 	c.Flags().SetInterspersed(false) // what comes after the command is the command's
 	return c
+}
+
+// flagsFirst puts long flags behind a command that is one quoted word, as in 'systemctl
+// restart nginx' --canary 1, in front of it. Where what follows is not flags alone, or
+// -- stands before the command, it is the command's.
+func flagsFirst(fs *pflag.FlagSet, args []string) []string {
+	ignore := func(*pflag.Flag, string) error { return nil }
+	if err := fs.ParseAll(args, ignore); err != nil || fs.ArgsLenAtDash() >= 0 || fs.NArg() < 2 {
+		return args
+	}
+	words := fs.Args()
+	command, rest := words[0], words[1:]
+	if !strings.Contains(command, " ") || !strings.HasPrefix(rest[0], "--") {
+		return args
+	}
+	short := func(word string) bool { return strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "--") }
+	if slices.Contains(rest, "--") || slices.ContainsFunc(rest, short) {
+		return args
+	}
+	if err := fs.ParseAll(rest, ignore); err != nil || fs.NArg() > 0 {
+		return args
+	}
+	before := args[:len(args)-len(words)]
+	return slices.Concat(before, rest, []string{command})
 }
 
 // run is shoal run. Everything is checked before anything is done.

@@ -93,8 +93,10 @@ func completeFlag(c *cobra.Command, f *pflag.Flag) cobra.CompletionFunc {
 		return completeWords(choice.choices())
 	}
 	switch f.Name {
-	case "hosts", "exclude":
-		return completeExpr
+	case "hosts", "exclude", "exclude-hosts":
+		if f.Shorthand != "" { // others are about files
+			return completeExpr
+		}
 	case "host":
 		return completeHost
 	case "jump":

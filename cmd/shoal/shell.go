@@ -56,7 +56,7 @@ func (a *app) shellCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:                   "shell -w HOSTS [FLAGS]",
-		Short:                 "Run commands one after the other, over connections that stay open",
+		Short:                 "Run one command after the other, over connections kept open",
 		Long:                  shellHelp,
 		Example:               shellExample,
 		DisableFlagsInUseLine: true,

@@ -23,14 +23,8 @@ import (
 
 const hostsHelp = `Say which hosts an expression stands for, and count, fold, expand, split or
 regroup them. Several expressions are one set; without any, or for -, they come
-from stdin, with blanks or lines between them.
-
-  web[01-20],db1    names, numbers with their zeros, several brackets
-  A,B A!B A&B A^B   both, A without B, in both, in one only; from left to right
-  ( … )             first what stands in them
-  @web @src:web     a group; @rack[1-3] and @rack* are several; @* is all hosts
-  web* /regexp/     those of all hosts that match
-  ^FILE             a hosts file
+from stdin, with blanks or lines between them. shoal help host-expressions
+says how hosts are named.
 
 The letters are those of ClusterShell's nodeset, and so is the order of hosts.`
 

@@ -19,10 +19,9 @@ not touch. Behind a command that is quoted as a whole, long flags may follow, as
 --canary 1 does here: 'systemctl restart nginx' --canary 1. Behind -- all is the
 command.
 
-Exit codes: 0 all hosts succeeded; 1 some command failed; 2 wrong usage; 3 some
-host was not reached; 4 some host timed out; 5 stopped by -k, --max-fail, the canary, a
-check or an answer; 6 no hosts; 7 --same or --expect violated; 125 a failure of
-Shoal itself; 130 interrupted. Where several apply, the first of 130, 5, 3, 4, 7, 1.
+The exit code says how it went: 0 where every host succeeded, 1 where some command
+failed, 3 where some host was not reached; shoal help exit-codes has all of them.
+shoal help host-expressions says how hosts are named.
 
 What is piped in goes to each host, to its end, as with ssh; -n keeps it back,
 which loops and jobs want whose own input is not meant for the hosts.

@@ -490,7 +490,7 @@ func targetError(flag string, err error) error {
 	if e, ok := errors.AsType[*inventoryError](err); ok {
 		return &usageError{what: "--inventory: " + e.Error(), hint: "it names an Ansible inventory, a script that prints one, ClusterShell's groups or a hosts file"}
 	}
-	where, hint, caret := flag, "shoal help run says how hosts are named", ""
+	where, hint, caret := flag, "shoal help host-expressions says how hosts are named", ""
 	if e, ok := err.(*inventory.FileError); ok {
 		where, hint, err = e.File, "a line is an expression, and behind a blank the user", e.Err
 		if e.Line > 0 {

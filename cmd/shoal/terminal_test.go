@@ -285,15 +285,18 @@ func TestSignals(t *testing.T) {
 	}{{syscall.SIGINT, 130, "interrupted"}, {syscall.SIGTERM, 143, "terminated"}, {syscall.SIGHUP, 129, "hung up"}} {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			a := startFleet("")(t, 2, nil)
-			p := piped(t, command(t, a, "run", "-w", strings.Join(a.hosts, ","), "echo begun; sleep 1000"))
-			p.expect("begun")
-			p.expect("begun")
-			if err := p.cmd.Process.Signal(c.signal); err != nil {
-				t.Fatal(err)
+			for _, flags := range [][]string{nil, {"-S"}} {
+				args := append([]string{"run", "-w", strings.Join(a.hosts, ",")}, flags...)
+				p := piped(t, command(t, a, append(args, "echo begun; sleep 1000")...))
+				p.expect("begun")
+				p.expect("begun")
+				if err := p.cmd.Process.Signal(c.signal); err != nil {
+					t.Fatal(err)
+				}
+				p.expect(c.word + ", killed")
+				p.expect("2 hosts: 2 cancelled")
+				p.exits(c.code)
 			}
-			p.expect(c.word + ", killed")
-			p.expect("2 hosts: 2 cancelled")
-			p.exits(c.code)
 		})
 	}
 }

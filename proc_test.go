@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -160,5 +161,26 @@ func TestProcLines(t *testing.T) {
 	}
 	for line, err := range p.Lines(testContext(t)) {
 		t.Errorf("after the end: %+v, %v", line, err)
+	}
+}
+
+// A command that is ended by another one beside it, as root's are, may end by itself
+// before. What then runs on the same connection is not ended in its place.
+func TestKillSparesNext(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(bin+"/ps", []byte("#!/bin/sh\nPATH=/usr/bin:/bin\nsleep 0.5\nexec ps \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c, host, _ := openssh(t, "SetEnv PATH="+bin+":/usr/bin:/bin")
+	conn, err := c.Conn(testContext(t), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Run(testContext(t), shoal.Command{Line: "sleep 0.6", Timeout: 100 * time.Millisecond}); !errors.Is(err, shoal.ErrTimeout) {
+		t.Errorf("got %v, want a timeout", err)
+	}
+	if out, err := conn.Run(testContext(t), shoal.Command{Line: "sleep 2; echo ok"}); err != nil || out.Text() != "ok\n" {
+		t.Errorf("the next command: got %q, %v", out.Text(), err)
 	}
 }

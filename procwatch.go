@@ -259,6 +259,11 @@ func (p *Proc) signalGroup(sig ssh.Signal) {
 // found as the one other child of the server's process for this connection,
 // which is why nothing is done where other sessions are open or may be, nor where that
 // process is none that serves one connection: others may have more children.
+//
+// It may have ended meanwhile and the next command have begun, which must not be hit
+// in its place: that one has a larger number than the command that looks for it. So
+// may the one that is looked for, where the system gives numbers out at random or has
+// begun from the start again. It is let be then, and its session closed.
 func (p *Proc) killBeside(sig string) {
 	l := p.session.link
 	l.mu.Lock()
@@ -266,7 +271,7 @@ func (p *Proc) killBeside(sig string) {
 	if l.open != 1 || l.carrier != nil && l.carrier.Shared {
 		return
 	}
-	script := `case $(ps -o comm= -p "$PPID") in *sshd*|*dropbear*) ps -A -o pid= -o ppid= | while read p q; do if [ "$q" = "$PPID" ] && [ "$p" != "$$" ]; then kill -` +
+	script := `case $(ps -o comm= -p "$PPID") in *sshd*|*dropbear*) ps -A -o pid= -o ppid= | while read p q; do if [ "$q" = "$PPID" ] && [ "$p" -lt "$$" ]; then kill -` +
 		sig + ` -"$p" 2>/dev/null || kill -` + sig + ` "$p"; fi; done;; esac`
 	l.task(func() {
 		ch, reqs, err := l.ssh.OpenChannel("session", nil)

@@ -38,19 +38,21 @@ _shoal() {
 		if [[ $value =~ ^:[0-9]+$ ]]; then
 			what=${value:1}
 		elif [[ $value == "$line"* ]]; then
-			values+=("$tail${value:${#line}}") abouts+=("$about")
-			((${#values[-1]} > longest)) && longest=${#values[-1]}
+			value=$tail${value:${#line}}
+			values+=("$value") abouts+=("$about")
+			((${#value} > longest)) && longest=${#value}
 		fi
 	done < <("$program" __complete "${words[@]:1}" "$word" 2>/dev/null </dev/null)
 
 	COMPREPLY=(${values[@]+"${values[@]}"})
-	((what & 2)) && compopt -o nospace
+	# Older versions, as that of macOS, have no compopt.
+	((what & 2)) && compopt -o nospace 2>/dev/null
 	((what & 32)) && compopt -o nosort 2>/dev/null
 	if ((what & 16)); then
-		compopt -o filenames
+		compopt -o filenames 2>/dev/null
 		while read -r value; do COMPREPLY+=("$value"); done < <(compgen -d -- "$tail")
 	fi
-	((what & 20)) && compopt +o default
+	((what & 20)) && compopt +o default 2>/dev/null
 	if ((${#values[@]} > 1)) && [[ $COMP_TYPE == 63 || $COMP_TYPE == 9 ]]; then
 		for i in "${!values[@]}"; do
 			[[ ${abouts[i]} ]] || continue

@@ -27,10 +27,11 @@ type tree struct {
 	relayed int                  // files passed on
 	failed  int                  // attempts to pass on that failed
 
-	rate  float64   // bytes a second of the last upload from here
-	moved int64     // bytes of all files, from wherever
-	since time.Time // when slow looked last
-	then  int64     // what was moved then
+	active int       // uploads and relays under way
+	rate   float64   // bytes a second of the last upload from here
+	moved  int64     // bytes of all files, from wherever
+	since  time.Time // when slow looked last, or when something began after a pause
+	then   int64     // what was moved then
 }
 
 // treeFile is one file of the source.
@@ -69,7 +70,7 @@ const (
 )
 
 func newTree() *tree {
-	return &tree{files: map[string]*treeFile{}, hosts: map[*peer]*relayHost{}, changed: make(chan struct{}), since: time.Now()}
+	return &tree{files: map[string]*treeFile{}, hosts: map[*peer]*relayHost{}, changed: make(chan struct{})}
 }
 
 // change changes the state and wakes those who wait for that.
@@ -92,7 +93,7 @@ func (t *tree) file(name string) *treeFile {
 	return f
 }
 
-// off reports whether passing on is given up.
+// off reports whether passing on is given up. t.mu is held.
 func (t *tree) off() bool { return t.failed >= treeFailures && t.failed > t.relayed }
 
 // turn returns a host to have the file from, or nil where it is to come from here.
@@ -115,6 +116,7 @@ func (t *transfer) turn(ctx context.Context, f *treeFile, mayRelay bool) (*holde
 				if h.busy < t.Tree {
 					h.busy++
 					f.relays++
+					tr.begin()
 					return h, nil
 				}
 				wait = true
@@ -122,6 +124,7 @@ func (t *transfer) turn(ctx context.Context, f *treeFile, mayRelay bool) (*holde
 		}
 		if tr.off() || !wait || tr.slow(t.Limit) {
 			f.uploads++
+			tr.begin()
 			return nil, nil
 		}
 		changed := tr.changed
@@ -141,7 +144,16 @@ func (t *transfer) turn(ctx context.Context, f *treeFile, mayRelay bool) (*holde
 	}
 }
 
-// slow reports, once in a treeWindow, whether files moved slowly in it.
+// begin notes that something more is under way. t.mu is held.
+func (t *tree) begin() {
+	if t.active == 0 {
+		t.since, t.then = time.Now(), t.moved
+	}
+	t.active++
+}
+
+// slow reports, once in a treeWindow, whether files moved slowly in it. t.mu
+// is held.
 func (t *tree) slow(limit int64) bool {
 	took := time.Since(t.since)
 	if took < treeWindow {
@@ -172,7 +184,7 @@ func (t *tree) move(n int64) {
 }
 
 var (
-	errNoKey  = errors.New("Tree needs the host's key, which a Transport does not tell")
+	errNoKey  = errors.New("copying with Tree needs the host's key, which a Transport does not tell")
 	errNoSums = errors.New("the host computes no SHA-256 sums")
 )
 
@@ -184,13 +196,13 @@ func (cp *Copy) checkTree() error {
 	case cp.Tree < 0:
 		return errors.New("a Tree of fewer than 0 hosts")
 	case cp.landed != nil:
-		return errors.New("Tree is for Put")
+		return errors.New("copying with Tree is for Put")
 	case cp.SCP:
-		return errors.New("Tree needs SFTP, and SCP is set")
+		return errors.New("copying with Tree needs SFTP, and SCP is set")
 	case cp.Resume:
-		return errors.New("Tree and Resume exclude each other: what a host passes on begins at the beginning")
+		return errors.New("copying with Tree and with Resume exclude each other: what a host passes on begins at the beginning")
 	case cp.Reader != nil:
-		return errors.New("Tree needs files, and not a Reader")
+		return errors.New("copying with Tree needs files, and not a Reader")
 	}
 	return nil
 }
@@ -211,6 +223,7 @@ func (t *transfer) putByTree(ctx context.Context, it *item, name string, isNew b
 		tr.change(func() {
 			h.busy--
 			f.relays--
+			tr.active--
 			switch {
 			case refused != nil:
 				tr.failed++
@@ -235,6 +248,7 @@ func (t *transfer) putByTree(ctx context.Context, it *item, name string, isNew b
 	sum, n, err := t.upload(ctx, it, name, isNew, old, func(n int) { tr.move(int64(n)) })
 	tr.change(func() {
 		f.uploads--
+		tr.active--
 		if err == nil {
 			if f.sum == nil {
 				f.sum = sum

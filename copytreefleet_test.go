@@ -109,13 +109,13 @@ var (
 
 // relay does what the script says, at the test's pace.
 func (m *meadow) relay(ctx context.Context, from int, script string, work relayWork) uint32 {
-	name := ""
+	var name strings.Builder
 	for _, digits := range strings.Split(scriptTo.FindStringSubmatch(script)[1], `\0`)[1:] {
 		n, err := strconv.ParseUint(digits, 8, 8)
 		if err != nil {
 			return 2
 		}
-		name += string(rune(n))
+		name.WriteString(string(rune(n)))
 	}
 	to := -1
 	for i, h := range m.Hosts() {
@@ -127,7 +127,7 @@ func (m *meadow) relay(ctx context.Context, from int, script string, work relayW
 	if err != nil || to < 0 {
 		return 3
 	}
-	w, err := m.files[to].FilePut.Filewrite(request("Put", 2, name))
+	w, err := m.files[to].FilePut.Filewrite(request("Put", 2, name.String()))
 	if err != nil {
 		return 4
 	}

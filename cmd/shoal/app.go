@@ -78,7 +78,7 @@ func (a *app) finish(err error) int {
 		a.say(e.what, e.where, cmp.Or(e.hint, "shoal help says how it goes"))
 		return exitUsage
 	}
-	a.say(err.Error())
+	a.say(strings.ReplaceAll(err.Error(), "\n", "; ")) // several that were joined
 	return exitInternal
 }
 

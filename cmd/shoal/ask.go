@@ -68,7 +68,11 @@ func (a *asker) sudoPassword(ctx context.Context) (string, error) {
 func (a *asker) login(ctx context.Context, q shoal.Question) (string, error) {
 	prompt := q.Prompt
 	if q.Kind == shoal.AskInteractive && q.User != "" {
-		prompt = q.User + "@" + q.Host + ": " + prompt
+		whose := q.Host
+		if !strings.Contains(whose, "@") {
+			whose = q.User + "@" + whose
+		}
+		prompt = whose + ": " + prompt
 	}
 	if q.Attempt > 1 {
 		prompt = fmt.Sprintf("(attempt %d) %s", q.Attempt, prompt)

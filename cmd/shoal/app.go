@@ -18,6 +18,7 @@ type app struct {
 	stdin          io.Reader // nil where there is none
 	stdout, stderr io.Writer
 
+	guise  guise    // of another program
 	args   []string // the command and its words
 	origin origin   // of the run, by its command line
 
@@ -72,21 +73,22 @@ func (a *app) finish(err error) int {
 	}
 	if e, ok := errors.AsType[*noHostsError](err); ok {
 		a.say(e.Error(), e.hint)
-		return exitNoHosts
+		return a.guise.exit(a.guise.none, exitNoHosts)
 	}
 	if e, ok := errors.AsType[*usageError](err); ok {
 		a.say(e.what, e.where, cmp.Or(e.hint, "shoal help says how it goes"))
-		return exitUsage
+		return a.guise.exit(a.guise.usage, exitUsage)
 	}
-	a.say(strings.ReplaceAll(err.Error(), "\n", "; ")) // several that were joined
-	return exitInternal
+	a.say(strings.ReplaceAll(err.Error(), "
+", "; ")) // several that were joined
+	return a.guise.exit(a.guise.broken, exitInternal)
 }
 
 // say writes a line of Shoal's own where no run is under way, and under it a
 // hint, which is the last of more, and between them what the hint explains.
 func (a *app) say(what string, more ...string) {
 	var text strings.Builder
-	text.WriteString("shoal: " + render.Sanitize(what) + "\n")
+	text.WriteString(cmp.Or(a.guise.name, "shoal") + ": " + render.Sanitize(what) + "\n")
 	for i, m := range more {
 		switch {
 		case m == "":

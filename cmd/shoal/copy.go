@@ -384,6 +384,11 @@ func (a *app) copyAll(ctx context.Context, f *copyFlags, what string, copies []s
 	case f.copy.DryRun && !f.view.quiet:
 		c.renderer = render.Tee{c.console.status, &render.Fold{Screen: c.console.screen}, &render.Report{Screen: c.console.screen}}
 	}
+	c.verdict.guise = a.guise.code
+	if view := a.guise.viewOf(nil); view != nil {
+		c.quietSum = true
+		c.renderer = render.Tee{c.console.status, view(c.console.screen)}
+	}
 	c.origin.stdin = slices.ContainsFunc(copies, func(c shoal.Copy) bool { return c.Reader != nil })
 	if !c.dry {
 		a.keep(&c.job, &f.journal)
@@ -409,6 +414,8 @@ type copier struct {
 	dry   bool // nothing is done
 	total shoal.Copied
 	fed   map[int]bool // hosts that got something from others
+
+	quietSum bool // what was copied is not said
 }
 
 func (c *copier) copy(ctx context.Context, what string, copies []shoal.Copy, work copyWork) error {
@@ -447,7 +454,9 @@ func (c *copier) copy(ctx context.Context, what string, copies []shoal.Copy, wor
 	stopTicks()
 	var err error
 	c.console.show(func() {
-		c.console.screen.Say(c.sum(time.Since(c.began)))
+		if !c.quietSum {
+			c.console.screen.Say(c.sum(time.Since(c.began)))
+		}
 		err = c.end(c.verdict.code(c.cause(), false))
 	})
 	return err

@@ -43,6 +43,9 @@ type verdict struct {
 	stopped                             bool // some host was, or was never begun
 	violated                            bool // --same or --expect was
 	largest                             int  // of the remote codes, as -S has it
+	largestSSH                          int  // of the codes that ssh would have
+
+	guise func(*verdict) int // of another program; nil for Shoal's own
 }
 
 // add takes the end of one host into account.
@@ -71,6 +74,7 @@ func (v *verdict) add(x *render.Exit) {
 		v.internal = true
 	}
 	v.largest = max(v.largest, rc)
+	v.largestSSH = max(v.largestSSH, min(x.SSHCode(), 255))
 }
 
 // code returns the exit code of a run that was stopped for that reason, or
@@ -83,6 +87,8 @@ func (v *verdict) code(stopped error, wantLargest bool) int {
 	switch {
 	case v.internal:
 		return exitInternal
+	case v.guise != nil:
+		return v.guise(v)
 	case errors.Is(stopped, errFailFast), errors.Is(stopped, errPolicy), errors.Is(stopped, errDeclined):
 		return exitPolicy
 	case wantLargest && v.stopped && errors.Is(stopped, errDeadline):

@@ -48,6 +48,8 @@ type hostsFlags struct {
 	split       int
 	separator   string
 	autostep    string
+
+	emptyOK bool // no hosts are no mistake
 }
 
 func (a *app) hostsCommand() *cobra.Command {
@@ -131,6 +133,7 @@ func (f *hostsFlags) check(c *cobra.Command) error {
 
 // hosts is the command.
 func (a *app) hosts(ctx context.Context, f *hostsFlags, words []string, seeded bool) error {
+	f.emptyOK = a.guise.emptyOK
 	groups, err := f.groups(ctx)
 	if err != nil {
 		return err
@@ -150,7 +153,7 @@ func (a *app) hosts(ctx context.Context, f *hostsFlags, words []string, seeded b
 // writeHosts writes the hosts of words in the form that the flags ask for.
 func (a *app) writeHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, f *hostsFlags, words []string, seeded bool) error {
 	if f.count && len(words) == 1 && words[0] != "-" && !f.all && f.exclude == nil && f.slice == "" && f.pick == 0 && f.split == 1 {
-		return countHosts(ctx, w, p, words[0])
+		return countHosts(ctx, w, p, words[0], f.emptyOK)
 	}
 	set, err := a.hostsOf(ctx, p, f, words)
 	if err != nil {
@@ -190,14 +193,14 @@ func (a *app) writeHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser
 }
 
 // countHosts writes how many hosts expr stands for, if it can without making them.
-func countHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, expr string) error {
+func countHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, expr string, emptyOK bool) error {
 	e, err := p.Resolve(ctx, expr)
 	if err != nil {
 		return exprError("", err)
 	}
 	n := e.Count()
 	fmt.Fprintln(w, n)
-	if n == 0 {
+	if n == 0 && !emptyOK {
 		w.Flush()
 		return &codeError{exitNoHosts}
 	}
@@ -206,6 +209,14 @@ func countHosts(ctx context.Context, w *bufio.Writer, p hostlist.Parser, expr st
 
 // noHosts is the end of the command where no hosts are left.
 func noHosts(w *bufio.Writer, f *hostsFlags, empty bool) error {
+	switch {
+	case f.emptyOK && f.count:
+		w.WriteString("0\n")
+		return nil
+	case f.emptyOK:
+		w.WriteString("\n")
+		return nil
+	}
 	if f.count {
 		w.WriteString("0\n")
 		w.Flush()

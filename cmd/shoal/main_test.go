@@ -16,7 +16,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}
-	testscript.Main(m, map[string]func(){"shoal": main, "exits": exits})
+	programs := map[string]func(){"shoal": main, "exits": exits}
+	for name := range personalities() {
+		programs[name] = main
+	}
+	testscript.Main(m, programs)
 }
 
 // exits is a program for scripts: "exits CODE PROGRAM ARG…" runs a program that

@@ -52,6 +52,8 @@ type outputFlags struct {
 	only                     choiceFlag
 	outDir, errDir, report   string
 	redact                   redactFlag
+
+	view func(*render.Screen) render.Renderer // of another program; nil for Shoal's own
 }
 
 // redactFlag is a regular expression of what must not be shown.
@@ -215,7 +217,10 @@ func (f *outputFlags) renderer(s *render.Screen) (*shown, error) {
 	if f.expect.match != nil {
 		all.checks = append(all.checks, &render.Expect{Screen: s, Match: f.expect.match})
 	}
-	all.Tee = f.view(s, all.checks)
+	all.Tee = f.lines(s, all.checks)
+	if f.view != nil {
+		all.Tee = render.Tee{f.view(s)}
+	}
 	if f.only.word != "" {
 		all.Tee = render.Tee{&render.Only{To: all.Tee, OK: f.only.word == "ok"}}
 	}
@@ -239,7 +244,9 @@ func (f *outputFlags) renderer(s *render.Screen) (*shown, error) {
 	if f.timings {
 		all.Tee = append(all.Tee, &render.Timings{Screen: s})
 	}
-	all.Tee = append(all.Tee, &render.Report{Screen: s})
+	if f.view == nil {
+		all.Tee = append(all.Tee, &render.Report{Screen: s})
+	}
 	return &all, nil
 }
 
@@ -253,8 +260,8 @@ func (j *job) redact(find *regexp.Regexp) {
 	j.renderer, j.console.mask = r, r.Text
 }
 
-// view returns what shows the output of the hosts.
-func (f *outputFlags) view(s *render.Screen, checks []render.Check) render.Tee {
+// lines returns what shows the output of the hosts.
+func (f *outputFlags) lines(s *render.Screen, checks []render.Check) render.Tee {
 	live := &render.Live{Screen: s, NoLabels: f.noLabels, Timestamps: f.timestamps}
 	folded := &render.Fold{
 		Screen: s, Stderr: f.foldStderr, ByHost: f.byHost, Timestamps: f.timestamps, QuietErr: f.both,

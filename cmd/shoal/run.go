@@ -170,6 +170,7 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	}
 	j := newJob(a, &f.output.viewFlags, &f.pace, hosts)
 	j.console.screen.Raw = f.output.raw
+	f.output.view = a.guise.viewOf(names)
 	show, err := f.output.renderer(j.console.screen)
 	if err != nil {
 		return err
@@ -178,6 +179,7 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	r.violated = show.violated
 	a.keep(&r.job, &f.journal)
 	r.redact(f.output.redact.find) // the journal too
+	r.verdict.guise = a.guise.code
 	r.largest = f.output.largest
 	r.rollout, r.check = &f.rollout, check
 	r.quiet = f.output.quiet

@@ -27,6 +27,9 @@ func clushOptions(t *translation) []option {
 			return nil
 		}
 	}
+	copies := func(short, long string) option {
+		return option{short, long, false, func(string) error { t.intersperse(); return nil }}
+	}
 	const noModes = "run modes are not supported: --sudo of shoal run does what the mode sudo does"
 	return []option{
 		t.to("w", "", "hosts"),
@@ -71,8 +74,8 @@ func clushOptions(t *translation) []option {
 			}
 			return nil
 		}},
-		t.keep("c", "copy", false),
-		t.keep("", "rcopy", false),
+		copies("c", "copy"),
+		copies("", "rcopy"),
 		t.keep("", "dest", true),
 		t.keep("p", "", false),
 		t.help("h", "help"),
@@ -88,8 +91,6 @@ func clushFinish(t *translation, words []string) error {
 		return &usageError{what: "--copy and --rcopy exclude each other"}
 	case t.has("diff") && t.has("L"):
 		return &usageError{what: "diff not supported in line_mode"}
-	case !t.has("c") && !t.has("rcopy") && t.has("dest"):
-		return &usageError{what: "--dest goes with --copy and --rcopy"}
 	case len(words) == 0:
 		return &usageError{what: "no command given, and clush's prompt is not supported", hint: "give the command behind the options; shoal shell is a prompt"}
 	}
@@ -133,6 +134,9 @@ func (t *translation) clushCopy(words []string) error {
 			return err
 		}
 		dest = filepath.Dir(whole)
+		if t.has("c") {
+			dest += "/"
+		}
 	}
 	if t.has("p") {
 		t.flag("preserve", "true")

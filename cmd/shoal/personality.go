@@ -20,10 +20,9 @@ import (
 // it is called by that program's name: its options are put into Shoal's own
 // words, and what comes of them is shown as that program shows it.
 type personality struct {
-	options      func(*translation) []option
-	interspersed bool // options may stand behind other words
-	usage        string
-	badUsage     int // exit code of wrong usage
+	options  func(*translation) []option
+	usage    string
+	badUsage int // exit code of wrong usage
 
 	// finish completes the translation with the words behind the options.
 	finish func(t *translation, words []string) error
@@ -57,6 +56,8 @@ type translation struct {
 	flags   []string
 	words   []string
 	extra   []string // words for ssh, given one by one
+
+	intersperse func() // lets options stand behind other words
 
 	commands   []string // of nodeset
 	operations []operation
@@ -166,7 +167,8 @@ func (v *optionValue) Set(s string) error {
 // parse takes the options of args and returns the other words.
 func (p *personality) parse(t *translation, args []string) ([]string, error) {
 	fs := pflag.NewFlagSet(t.name, pflag.ContinueOnError)
-	fs.SetInterspersed(p.interspersed)
+	fs.SetInterspersed(false)
+	t.intersperse = func() { fs.SetInterspersed(true) }
 	fs.Usage = func() {}
 	fs.SetOutput(io.Discard)
 	for _, o := range p.options(t) {
@@ -258,8 +260,8 @@ func (t *translation) help(short, long string) option {
 // is the option that they came with.
 func (t *translation) sshOptions(from string, words []string) error {
 	flags := map[byte]string{'o': "option", 'i': "identity", 'l': "user", 'p': "port", 'F': "ssh-config", 'J': "jump"}
-	alone := map[byte]string{'4': "ipv4", '6': "ipv6", 'A': "forward-agent", 't': "tty"}
-	const silent = "qxaTkCn" // what they ask for is the case anyway, or says nothing about results
+	alone := map[byte]string{'4': "ipv4=true", '6': "ipv6=true", 'A': "forward-agent=true", 't': "tty=true", 'T': "tty=false", 'a': "option=ForwardAgent=no"}
+	const silent = "qxkCn" // what they ask for is the case anyway, or says nothing about results
 	for len(words) > 0 {
 		word := words[0]
 		words = words[1:]
@@ -268,8 +270,8 @@ func (t *translation) sshOptions(from string, words []string) error {
 		}
 		for i := 1; i < len(word); i++ {
 			c := word[i]
-			if name := alone[c]; name != "" {
-				t.flag(name, "true")
+			if flag := alone[c]; flag != "" {
+				t.flags = append(t.flags, "--"+flag)
 				continue
 			}
 			if strings.IndexByte(silent, c) >= 0 {

@@ -147,13 +147,21 @@ func pdshFinish(t *translation, words []string) error {
 func pdshLabel(names []string, whole bool) func(string) string {
 	domain := ""
 	for i, name := range names {
-		name = hostOnly(name)
+		name = withoutUser(name)
 		_, d, _ := strings.Cut(name, ".")
-		_, err := netip.ParseAddr(name)
-		if whole || err == nil || d == "" || i > 0 && d != domain {
-			return hostOnly
+		if whole || isAddress(name) || d == "" || i > 0 && d != domain {
+			return withoutUser
 		}
 		domain = d
 	}
-	return func(name string) string { return strings.TrimSuffix(hostOnly(name), "."+domain) }
+	return func(name string) string { return strings.TrimSuffix(withoutUser(name), "."+domain) }
+}
+
+func withoutUser(name string) string { return name[strings.LastIndexByte(name, '@')+1:] }
+
+// isAddress reports whether name is an IP address, perhaps with a port.
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	_, errPort := netip.ParseAddrPort(name)
+	return err == nil || errPort == nil
 }

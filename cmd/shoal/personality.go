@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/render"
 )
 
@@ -373,14 +372,6 @@ func splitHosts(list string) []string {
 		}
 	}
 	return append(all, list[start:])
-}
-
-// hostOnly is a host's name without user and port.
-func hostOnly(name string) string {
-	if h, err := shoal.ParseHost(name); err == nil {
-		return h.Addr
-	}
-	return name
 }
 
 // exit is the exit code that the other program has instead of Shoal's.

@@ -90,7 +90,7 @@ var noise = []struct {
 	{regexp.MustCompile(`(?m)[^\n]*\r`), ""},           // progress of clush
 	{regexp.MustCompile(`(?m)^clush: \d+/\d+\n?`), ""}, // its end
 	{regexp.MustCompile(`(?m)^sending .*\n`), ""},      // pdsh of its ssh
-	{regexp.MustCompile(`(?m)^((Stderr: )?[^\n:]*)[^\n]*[Cc]onnection refused.*$`), "$1 refused"},
+	{regexp.MustCompile(`(?m)^([^\n:]*)[^\n]*[Cc]onnection refused.*$`), "$1 refused"},
 }
 
 func plainLines(text string, inOrder bool) string {

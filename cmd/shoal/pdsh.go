@@ -131,7 +131,10 @@ func pdshFinish(t *translation, words []string) error {
 	t.flag("no-stdin", "true")
 	t.command, t.words = "run", words
 	t.guise.code = func(v *verdict) int { return exitOK }
-	if t.has("S") {
+	switch {
+	case t.has("k") && !t.has("S"):
+		t.guise.code = func(v *verdict) int { return min(v.largestSSH, 1) }
+	case t.has("S"):
 		t.guise.code = func(v *verdict) int { return v.largestSSH }
 	}
 	machine, _ := os.Hostname()

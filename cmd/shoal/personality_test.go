@@ -274,6 +274,7 @@ func TestCopyPersonalities(t *testing.T) {
 		{line: "parallel-slurp" + extra + "-H n1 -L DIR/back DIR/there/nosuch copy", stderrDiffers: true},
 		{line: "clush -o '-F DIR/config' -w n1 --copy DIR/file --dest DIR/there/clush"},
 		{line: "clush -o '-F DIR/config' -w n[1-2] --rcopy DIR/there/clush --dest DIR/clush"},
+		{line: "clush -S -o '-F DIR/config' -w n1 --rcopy DIR/there/nosuch --dest DIR/clush", stderrDiffers: true},
 	})
 	for _, name := range []string{"there/scp", "there/clush", "back/n1/copy", "back/n2/copy", "clush/clush.n1", "clush/clush.n2"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(text) != "text\n" {

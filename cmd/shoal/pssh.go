@@ -175,7 +175,7 @@ func pscpFinish(t *translation, words []string) error {
 		}
 		return exitOK
 	}
-	t.psshView(render.Pssh{Copies: true})
+	t.psshView(render.Pssh{})
 	if err := t.noFolders(); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func pslurpFinish(t *translation, words []string) error {
 		}
 		return exitOK
 	}
-	t.psshView(render.Pssh{Copies: true})
+	t.psshView(render.Pssh{})
 	if err := t.noFolders(); err != nil {
 		return err
 	}

@@ -3,13 +3,16 @@ package render
 import "fmt"
 
 // SSHCode is the exit code that the program ssh has where a host ended so: the
-// exit status of the command, and 255 where there is none.
+// exit status of the command, and 255 where there is none; or scp, which has 1
+// where a file could not be copied.
 func (x *Exit) SSHCode() int {
 	switch {
 	case x.Status == OK:
 		return 0
 	case x.Status == Failed && x.RC != nil && x.Err == nil:
 		return *x.RC
+	case x.Status == Failed && x.Err != nil && x.Err.Stage == "transfer":
+		return 1 // of scp
 	}
 	return 255
 }

@@ -12,7 +12,6 @@ type Pssh struct {
 	Inline       bool   // -i: standard output and error
 	InlineStdout bool   // --inline-stdout
 	Print        bool   // -P: lines as they come
-	Copies       bool   // it is scp that ends, with 1 where a file cannot be copied
 
 	live   Live
 	gather gather
@@ -50,7 +49,7 @@ func (p *Pssh) Lines(batch []Line) {
 func (p *Pssh) Exit(x Exit) {
 	p.live.Exit(x)
 	p.ended++
-	why := p.why(&x)
+	why := psshWhy(&x)
 	result := "[SUCCESS]"
 	if why != "" {
 		result, why = "[FAILURE]", " "+why
@@ -100,8 +99,8 @@ func (p *Pssh) text(s string) string {
 	return sanitizeLines(s)
 }
 
-// why is what pssh says of a host that failed; empty where it did not.
-func (p *Pssh) why(x *Exit) string {
+// psshWhy is what pssh says of a host that failed; empty where it did not.
+func psshWhy(x *Exit) string {
 	switch x.Status {
 	case OK:
 		return ""
@@ -111,10 +110,6 @@ func (p *Pssh) why(x *Exit) string {
 		return "Interrupted, Killed by signal 9"
 	case NotRun:
 		return "Cancelled"
-	case Failed:
-		if p.Copies {
-			return "Exited with error code 1"
-		}
 	}
 	return fmt.Sprintf("Exited with error code %d", x.SSHCode())
 }

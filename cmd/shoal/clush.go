@@ -19,10 +19,10 @@ func clushPersonality() *personality {
 }
 
 func clushOptions(t *translation) []option {
-	group := func(flag string) func(string) error {
+	group := func(add func(string)) func(string) error {
 		return func(v string) error {
 			for _, name := range splitHosts(v) {
-				t.flag(flag, "@"+strings.TrimPrefix(name, "@"))
+				add("@" + strings.TrimPrefix(name, "@"))
 			}
 			return nil
 		}
@@ -33,13 +33,13 @@ func clushOptions(t *translation) []option {
 	const noModes = "run modes are not supported: --sudo of shoal run does what the mode sudo does"
 	return []option{
 		t.to("w", "", "hosts"),
-		t.to("x", "", "exclude"),
+		{"x", "", true, func(v string) error { t.exclude(v); return nil }},
 		{"a", "all", false, func(string) error { t.flag("hosts", "@*"); return nil }},
-		{"g", "group", true, group("hosts")},
-		{"X", "", true, group("exclude")},
+		{"g", "group", true, group(func(v string) { t.flag("hosts", v) })},
+		{"X", "", true, group(t.exclude)},
 		t.to("", "hostfile", "hosts-file"),
 		t.to("", "machinefile", "hosts-file"),
-		t.keep("", "pick", true),
+		t.to("", "pick", "pick"),
 		t.to("l", "user", "user"),
 		t.to("f", "fanout", "fanout"),
 		t.seconds("t", "connect_timeout", "connect-timeout", "0"),
@@ -85,8 +85,6 @@ func clushOptions(t *translation) []option {
 
 func clushFinish(t *translation, words []string) error {
 	switch {
-	case t.has("pick"):
-		return &usageError{what: "--pick is not supported", hint: "choose the hosts beforehand: -w $(nodeset -f --pick N HOSTS)"}
 	case t.has("c") && t.has("rcopy"):
 		return &usageError{what: "--copy and --rcopy exclude each other"}
 	case t.has("diff") && t.has("L"):

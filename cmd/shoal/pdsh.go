@@ -22,7 +22,7 @@ func pdshOptions(t *translation) []option {
 		{"w", "", true, t.pdshHosts},
 		{"x", "", true, func(v string) error {
 			for _, part := range splitHosts(v) {
-				t.flag("exclude", part)
+				t.exclude(part)
 			}
 			return nil
 		}},
@@ -53,7 +53,7 @@ func pdshOptions(t *translation) []option {
 		}},
 		{"X", "", true, func(v string) error {
 			for _, group := range splitHosts(v) {
-				t.flag("exclude", "@"+group)
+				t.exclude("@" + group)
 			}
 			return nil
 		}},
@@ -87,7 +87,7 @@ func (t *translation) pdshHosts(list string) error {
 		case strings.HasPrefix(part, "/") || strings.HasPrefix(part, "-/"):
 			return &usageError{what: "-w: /regular expressions/ that choose from the other hosts are not supported", hint: "name the hosts, or use: shoal hosts"}
 		case isOut:
-			t.flag("exclude", out)
+			t.exclude(out)
 		default:
 			t.flag("hosts", part)
 		}

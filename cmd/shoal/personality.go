@@ -85,6 +85,9 @@ type guise struct {
 // flag adds one of Shoal's flags.
 func (t *translation) flag(name, value string) { t.flags = append(t.flags, "--"+name+"="+value) }
 
+// exclude leaves out hosts, by the flag whose letter all commands have.
+func (t *translation) exclude(expr string) { t.flags = append(t.flags, "-x"+expr) }
+
 // note says on standard error what does not happen.
 func (t *translation) note(text string) { fmt.Fprintf(t.app.stderr, "%s: note: %s\n", t.name, text) }
 

@@ -170,7 +170,7 @@ func (a *app) run(ctx context.Context, f *runFlags, words []string) error {
 	}
 	j := newJob(a, &f.output.viewFlags, &f.pace, hosts)
 	j.console.screen.Raw = f.output.raw
-	f.output.view = a.guise.viewOf(names)
+	f.output.view = a.guise.viewOf(hostNames(hosts))
 	show, err := f.output.renderer(j.console.screen)
 	if err != nil {
 		return err

@@ -79,8 +79,7 @@ func (a *app) finish(err error) int {
 		a.say(e.what, e.where, cmp.Or(e.hint, "shoal help says how it goes"))
 		return a.guise.exit(a.guise.usage, exitUsage)
 	}
-	a.say(strings.ReplaceAll(err.Error(), "
-", "; ")) // several that were joined
+	a.say(strings.ReplaceAll(err.Error(), "\n", "; ")) // several that were joined
 	return a.guise.exit(a.guise.broken, exitInternal)
 }
 

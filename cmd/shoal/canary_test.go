@@ -29,8 +29,8 @@ var prompts = map[string]string{
 	"Password for sudo on ": canary + "-sudo",
 }
 
-// fakeSudo wants a password by -S at the prompt of -p.
-const fakeSudo = `#!/bin/sh
+// sudoProgram wants a password by -S at the prompt of -p.
+const sudoProgram = `#!/bin/sh
 while [ $# -gt 0 ]; do case $1 in -S) shift;; -u) shift 2;; -p) prompt=$2; shift 2;; *) break;; esac; done
 printf %s "$prompt" >&2
 read -r password && [ "$password" = ` + canary + `-sudo ] && exec "$@"
@@ -67,7 +67,7 @@ func TestCanary(t *testing.T) {
 	inventory := fmt.Sprintf("[all:vars]\nansible_host=127.0.0.1\nansible_password=%s-inventory\nansible_become_password=%s-become\n"+
 		"[all]\nword ansible_user=word ansible_port=%s\nkey ansible_user=key ansible_port=%s\ncode ansible_user=code ansible_port=%s\n",
 		canary, canary, port, port, askingPort)
-	for name, text := range map[string]string{bin + "/sudo": fakeSudo, in + "/hosts": inventory, in + "/script": "#!/bin/sh\necho scripted\n", in + "/tree/file": "text"} {
+	for name, text := range map[string]string{bin + "/sudo": sudoProgram, in + "/hosts": inventory, in + "/script": "#!/bin/sh\necho scripted\n", in + "/tree/file": "text"} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}

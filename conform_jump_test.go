@@ -218,6 +218,7 @@ func TestJumpOpenSSH(t *testing.T) {
 	gate.User, gate.Auth, gate.HostKeys = s.User, c.Host.Auth, c.Host.HostKeys
 	c = newClient(t, f)
 	c.Limit = n
+	c.Host.Timeout = time.Minute // five hundred key exchanges at once, on any machine
 	c.Host.Via = []shoal.Host{gate}
 	var held []*shoal.Conn
 	defer func() {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,5 +141,66 @@ func TestAgentFaults(t *testing.T) {
 				t.Errorf("alone: %v", err)
 			}
 		})
+	}
+}
+
+// failingConn is a connection on which calls are counted, and one of them fails.
+type failingConn struct {
+	net.Conn
+	call func() error
+}
+
+func (c failingConn) Read(p []byte) (int, error) {
+	if err := c.call(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c failingConn) Write(p []byte) (int, error) {
+	if err := c.call(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// Each call on the agent's side of a connection fails once: the login works all
+// the same, by the agent or by the key behind it, and nothing is left.
+func TestEachAgentCallFails(t *testing.T) {
+	t.Parallel()
+	f := sshtest.New(t, sshtest.Config{})
+	ring := agent.NewKeyring()
+	if err := ring.Add(agent.AddedKey{PrivateKey: rawKey(t, f.ClientKeyPEM())}); err != nil {
+		t.Fatal(err)
+	}
+	for n := int64(1); ; n++ {
+		var calls atomic.Int64
+		socket := shoal.AgentSocket(agentAt(t, func(conn net.Conn) {
+			agent.ServeAgent(ring, failingConn{conn, func() error {
+				if calls.Add(1) == n {
+					conn.Close()
+					return io.ErrUnexpectedEOF
+				}
+				return nil
+			}})
+		}))
+		c := newClient(t, f)
+		c.Host.Auth = append([]shoal.Auth{socket}, c.Host.Auth...)
+		if got, err := texts(t, c, hostsOf(f), shoal.Command{Line: "echo ok"}); err != nil || !slices.Equal(got, []string{"host0: ok"}) {
+			t.Errorf("call %d: with a key beside: %q, %v", n, got, err)
+		}
+		failed := calls.Load() >= n
+		alone := newClient(t, f)
+		alone.Host.Auth = []shoal.Auth{socket}
+		calls.Store(0)
+		if _, err := texts(t, alone, hostsOf(f), shoal.Command{Line: "echo ok"}); err != nil {
+			wantHostError(t, err, shoal.StageAuth, shoal.KindAgent)
+		}
+		if !failed {
+			if n < 6 {
+				t.Errorf("a login takes only %d calls of the agent", n-1)
+			}
+			return
+		}
 	}
 }

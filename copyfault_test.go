@@ -157,6 +157,20 @@ func serveFaulty(t *testing.T, s *faultyFiles) (*shoal.Conn, string) {
 // serveFaultyWith is serveFaulty with commands that run as the handler has it.
 func serveFaultyWith(t *testing.T, s *faultyFiles, run sshtest.Handler) (*shoal.Conn, string) {
 	t.Helper()
+	return serveFiles(t, s, s, run)
+}
+
+// fileServer is all that an SFTP server wants of its files.
+type fileServer interface {
+	sftp.FileReader
+	sftp.FileWriter
+	sftp.FileCmder
+	sftp.FileLister
+}
+
+// serveFiles is serveFaultyWith where the calls go to a wrapper of s.
+func serveFiles(t *testing.T, s *faultyFiles, files fileServer, run sshtest.Handler) (*shoal.Conn, string) {
+	t.Helper()
 	dir := t.TempDir()
 	mustWrite(t, dir+"/file", []byte("old"), 0o644)
 	root, err := os.OpenRoot(dir)
@@ -170,7 +184,7 @@ func serveFaultyWith(t *testing.T, s *faultyFiles, run sshtest.Handler) (*shoal.
 			io.Reader
 			io.WriteCloser
 		}{session.Stdin, nopCloser{session.Stdout}}
-		srv := sftp.NewRequestServer(stream, sftp.Handlers{FileGet: s, FilePut: s, FileCmd: s, FileList: s})
+		srv := sftp.NewRequestServer(stream, sftp.Handlers{FileGet: files, FilePut: files, FileCmd: files, FileList: files})
 		defer srv.Close()
 		srv.Serve()
 		return sshtest.ExitStatus{}
@@ -279,4 +293,130 @@ func TestGetPlantedLink(t *testing.T) {
 		t.Errorf("the link was not replaced: %q", b)
 	}
 	sameTree(t, treeOf(t, outside), map[string]string{"victim": treeOf(t, outside)["victim"]})
+}
+
+// failingFiles is an SFTP server on a folder of which one call fails.
+type failingFiles struct {
+	*faultyFiles
+	call func() error
+}
+
+type failingFile struct {
+	*os.File
+	call func() error
+}
+
+func (f failingFile) ReadAt(p []byte, at int64) (int, error) {
+	if err := f.call(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, at)
+}
+
+func (f failingFile) WriteAt(p []byte, at int64) (int, error) {
+	if err := f.call(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, at)
+}
+
+func (f failingFile) Close() error { return errors.Join(f.call(), f.File.Close()) }
+
+func (s *failingFiles) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	f, err := s.root.Open(rooted(r.Filepath))
+	return failingFile{f, s.call}, err
+}
+
+func (s *failingFiles) Filewrite(r *sftp.Request) (io.WriterAt, error) {
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	f, err := s.root.OpenFile(rooted(r.Filepath), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return failingFile{f, s.call}, err
+}
+
+func (s *failingFiles) Filecmd(r *sftp.Request) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	return s.faultyFiles.Filecmd(r)
+}
+
+func (s *failingFiles) PosixRename(r *sftp.Request) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	return s.faultyFiles.PosixRename(r)
+}
+
+func (s *failingFiles) Lstat(r *sftp.Request) (sftp.ListerAt, error) { return s.Filelist(r) }
+
+func (s *failingFiles) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	if err := s.call(); err != nil {
+		return nil, err
+	}
+	return s.faultyFiles.Filelist(r)
+}
+
+// Each call on the files of the server fails once: a copy that says it succeeded
+// is whole, one that failed leaves the old file, and nothing is left beside it.
+func TestEachFileCallFails(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("0123456789abcdef", 10_000)
+	for what, do := range map[string]func(conn *shoal.Conn, local string) (string, error){
+		"put": func(conn *shoal.Conn, _ string) (string, error) {
+			_, err := conn.Put(testContext(t), shoal.Copy{Reader: strings.NewReader(long), To: "/file"})
+			return "", err
+		},
+		"get": func(conn *shoal.Conn, local string) (string, error) {
+			_, err := conn.Get(testContext(t), shoal.Copy{From: "/long", To: local})
+			return local, err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			failures := 0
+			for n, failed := int64(1), true; failed; n++ {
+				var calls atomic.Int64
+				files := &failingFiles{faultyFiles: &faultyFiles{}}
+				conn, dir := serveFiles(t, files.faultyFiles, files, nil)
+				mustWrite(t, dir+"/long", []byte(long), 0o644)
+				files.call = func() error {
+					if calls.Add(1) == n {
+						return errors.New("call fails")
+					}
+					return nil
+				}
+				local := mustWrite(t, t.TempDir()+"/local", []byte("old"), 0o644)
+				changed, err := do(conn, local)
+				failed = calls.Load() >= n
+				if changed == "" {
+					changed = dir + "/file"
+				}
+				want := long
+				if err != nil {
+					want = "old"
+					if failures++; !failed {
+						t.Errorf("call %d: no call failed, but %v", n, err)
+					}
+				}
+				if got, readErr := os.ReadFile(changed); string(got) != want {
+					t.Errorf("call %d: %v, but the file has %d bytes, %v", n, err, len(got), readErr)
+				}
+				for folder, most := range map[string]int{dir: 2, filepath.Dir(local): 1} {
+					left, err := os.ReadDir(folder)
+					if err != nil || len(left) > most {
+						t.Errorf("call %d: left in the folder: %v, %v", n, left, err)
+					}
+				}
+				conn.Close()
+			}
+			if failures < 4 {
+				t.Errorf("only %d calls of a copy made it fail", failures)
+			}
+		})
+	}
 }

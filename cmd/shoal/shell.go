@@ -381,15 +381,14 @@ func (s *session) run(ctx context.Context, line string) error {
 	return err
 }
 
-// codes are the exit codes of commands, the worst ones first.
-var codes = [...]int{exitPipe, 128 + int(syscall.SIGINT), exitInternal, exitPolicy, exitNoReach, exitTimeout, exitViolated, exitFailed, exitOK}
-
-// worse is the worse one of two exit codes.
+// worse is the worse one of two exit codes of commands.
 func worse(a, b int) int {
-	if i := slices.Index(codes[:], a); i >= 0 && i <= slices.Index(codes[:], b) {
-		return a
+	for _, code := range []int{exitPipe, 128 + int(syscall.SIGINT), exitInternal, exitPolicy, exitNoReach, exitTimeout, exitViolated, exitFailed} {
+		if a == code || b == code {
+			return code
+		}
 	}
-	return b
+	return exitOK
 }
 
 // stateKeeper keeps how the hosts of a session ended.

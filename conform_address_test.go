@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -346,5 +347,35 @@ func TestIPv6(t *testing.T) {
 	_, err = c.Conn(testContext(t), shoal.Host{Name: "fe80::1%no-such-interface", Port: n})
 	if he, ok := errors.AsType[*shoal.HostError](err); !ok || he.Stage != shoal.StageConnect {
 		t.Errorf("an address of a zone that is not there: %v", err)
+	}
+}
+
+// Of many names that are looked up at once, 64 are asked about at a time, so that
+// a name server which is silent does not take a thread for each.
+func TestLookupsBounded(t *testing.T) {
+	t.Parallel()
+	var now, most atomic.Int32
+	c := &shoal.Client{Limit: 400, Host: shoal.Host{User: "u", Auth: []shoal.Auth{}, Network: "tcp4", Timeout: 500 * time.Millisecond}}
+	c.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	defer c.Close()
+	var names []string
+	for i := range 400 {
+		names = append(names, fmt.Sprintf("mute%d.test.", i))
+	}
+	for r := range c.Run(testContext(t), shoal.Hosts(names...), shoal.Command{Line: "true"}) {
+		if he, ok := errors.AsType[*shoal.HostError](r.Err); !ok || he.Kind != shoal.KindTimeout {
+			t.Errorf("%s: %v", r.Host.Name, r.Err)
+		}
+	}
+	// Those of net that were given up end a moment later than their places are free.
+	if got := most.Load(); got < 32 || got > 2*64 {
+		t.Errorf("%d lookups were under way at once, want 64", got)
 	}
 }

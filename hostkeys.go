@@ -43,7 +43,8 @@ const (
 	// learns the key when the answer is yes.
 	AskHostKeys
 	// IgnoreHostKeys verifies nothing: whoever sits between can read and
-	// change everything. No password is sent to a host whose key changed.
+	// change everything. A host whose key changed gets no password, that for
+	// sudo included, and no agent.
 	IgnoreHostKeys
 )
 

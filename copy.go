@@ -597,16 +597,3 @@ func (cp *Copy) fileMode(from fs.FileMode, old fs.FileMode, replaces bool) fs.Fi
 
 // dirMode is the mode of a directory that is made.
 func dirMode(from fs.FileMode) fs.FileMode { return from&0o755 | 0o700 }
-
-// remoteJoin joins names by a slash, and changes nothing in them.
-func remoteJoin(dir, name string) string {
-	switch {
-	case dir == "":
-		return name
-	case name == "":
-		return dir
-	case strings.HasSuffix(dir, "/"):
-		return dir + name
-	}
-	return dir + "/" + name
-}

@@ -268,7 +268,7 @@ func (w *remoteWalk) walk(ctx context.Context, it remoteItem, above []string) er
 			w.failed(it.name, err)
 			break
 		}
-		name := remoteJoin(it.name, e.Name)
+		name := glob.Join(it.name, e.Name)
 		if err := sftp.CheckName(e.Name); err != nil {
 			w.failed(it.name, &remoteError{err})
 			continue

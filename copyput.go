@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-ssh/shoal/internal/glob"
 	"github.com/shoal-ssh/shoal/internal/sftp"
 )
 
@@ -58,10 +59,10 @@ func (t *transfer) putAll(ctx context.Context) error {
 		if rename != "" {
 			rel = rename + strings.TrimPrefix(rel, it.top)
 			if it.top == "" {
-				rel = remoteJoin(rename, it.rel)
+				rel = glob.Join(rename, it.rel)
 			}
 		}
-		return remoteJoin(base, rel)
+		return glob.Join(base, rel)
 	}
 	if t.Delete {
 		if err := t.mayDelete(ctx, p, name); err != nil {

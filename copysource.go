@@ -254,7 +254,7 @@ func (s *source) walk(ctx context.Context, cp *Copy, p *plan, it item, above []f
 	}
 	above = append(above[:len(above):len(above)], it.info)
 	for _, e := range entries {
-		sub := item{name: s.join(it.name, e.Name()), rel: remoteJoin(it.rel, e.Name()), top: it.top}
+		sub := item{name: s.join(it.name, e.Name()), rel: glob.Join(it.rel, e.Name()), top: it.top}
 		sub.info, sub.err = e.Info()
 		if err := s.walk(ctx, cp, p, sub, above); err != nil {
 			return err

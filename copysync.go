@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/shoal-ssh/shoal/internal/glob"
 	"github.com/shoal-ssh/shoal/internal/sftp"
 )
 
@@ -131,8 +132,8 @@ func (t *transfer) prune(ctx context.Context, p *plan, name func(*item) string) 
 			}
 			parallel(ctx, filesAtOnce, len(entries), func(i int) {
 				e := &entries[i]
-				name, rel := remoteJoin(d.name, e.Name), remoteJoin(d.rel, e.Name)
-				isDir, known := p.kept[remoteJoin(d.top, rel)]
+				name, rel := glob.Join(d.name, e.Name), glob.Join(d.rel, e.Name)
+				isDir, known := p.kept[glob.Join(d.top, rel)]
 				switch {
 				case t.rules.Match(rel, e.Mode().IsDir()):
 				case known && isDir && e.Mode().IsDir():
@@ -162,7 +163,7 @@ func (t *transfer) list(ctx context.Context, dir string) ([]sftp.Entry, error) {
 			err = errEntries
 		}
 		if err == nil && e.Flags&sftp.HasPermissions == 0 {
-			e.Attributes, err = t.session.Lstat(ctx, remoteJoin(dir, e.Name))
+			e.Attributes, err = t.session.Lstat(ctx, glob.Join(dir, e.Name))
 		}
 		if err != nil {
 			return nil, err
@@ -195,10 +196,10 @@ func (t *transfer) remove(ctx context.Context, name, rel string, a sftp.Attribut
 	var mu sync.Mutex
 	parallel(ctx, filesAtOnce, len(entries), func(i int) {
 		e := &entries[i]
-		below := remoteJoin(rel, e.Name)
+		below := glob.Join(rel, e.Name)
 		rerr := error(errExcluded)
 		if !t.rules.Match(below, e.Mode().IsDir()) {
-			rerr = t.remove(ctx, remoteJoin(name, e.Name), below, e.Attributes, depth+1)
+			rerr = t.remove(ctx, glob.Join(name, e.Name), below, e.Attributes, depth+1)
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -1,6 +1,7 @@
 package shoal_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/shoal-ssh/shoal"
 	"github.com/shoal-ssh/shoal/internal/opensshtest"
@@ -180,8 +180,11 @@ func TestCopyByTreeHostDies(t *testing.T) {
 	const hosts, size = 4, 2 << 20
 	g := newGrove(t, hosts, "")
 	// The first to send stops in the middle and waits for its end.
-	mark := filepath.Join(g.bin, "mark")
-	g.script(t, `if mkdir '`+mark+`' 2>/dev/null; then { head -c 1000000; echo "$SSH_CONNECTION" >'`+mark+`/at'; exec sleep 600; } | $ssh "$@"; fi
+	mark, at := filepath.Join(g.bin, "mark"), filepath.Join(g.bin, "at")
+	if err := exec.Command("mkfifo", at).Run(); err != nil {
+		t.Fatal(err)
+	}
+	g.script(t, `if mkdir '`+mark+`' 2>/dev/null; then { head -c 1000000; echo "$SSH_CONNECTION" >'`+at+`'; exec sleep 600; } | $ssh "$@"; fi
 `+passOn)
 	from := mustWrite(t, t.TempDir()+"/from", randomData(size), 0o600)
 	ctx := testContext(t)
@@ -195,10 +198,19 @@ func TestCopyByTreeHostDies(t *testing.T) {
 		}}))
 	}()
 	var words []string // of SSH_CONNECTION: addresses and ports, the sender's last
-	for len(words) < 4 && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond)
-		at, _ := os.ReadFile(mark + "/at")
-		words = strings.Fields(string(at))
+	if pipe, err := os.OpenFile(at, os.O_RDWR, 0); err != nil {
+		t.Error(err)
+	} else {
+		deadline, _ := ctx.Deadline()
+		line, err := "", pipe.SetReadDeadline(deadline)
+		if err == nil {
+			line, err = bufio.NewReader(pipe).ReadString('\n')
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		words = strings.Fields(line)
+		pipe.Close()
 	}
 	for _, s := range g.servers {
 		if len(words) == 4 && strings.HasSuffix(s.Addr, ":"+words[3]) {

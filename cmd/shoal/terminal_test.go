@@ -229,6 +229,12 @@ func TestInterruptOpenSSH(t *testing.T) {
 	a := startOpenSSH(t, 2, nil)
 	sleep := uniqueSleep()
 	p := onTerminal(t, command(t, a, "run", "-b", "-w", strings.Join(a.hosts, ","), "echo begun; "+sleep))
+	interrupted(t, p, sleep)
+}
+
+// interrupted types ^C twice while two hosts run a command that nobody else runs.
+func interrupted(t *testing.T, p *program, sleep string) {
+	t.Helper()
 	p.expect("2 running")
 	awaitProcess(t, sleep, 2)
 	p.typed(ctrlC)
@@ -258,16 +264,7 @@ func TestInterruptTransport(t *testing.T) {
 	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
 	cmd.Args = slices.Insert(cmd.Args, 2, "-i", home+"/.ssh/id_ed25519", "-o", "UserKnownHostsFile="+home+"/.ssh/known_hosts")
 	p := onTerminal(t, cmd)
-	p.expect("2 running")
-	awaitProcess(t, sleep, 2)
-	p.typed(ctrlC)
-	p.expect("0 of 2 hosts done, 2 running")
-	p.typed(ctrlC)
-	p.expect(" (2): interrupted, killed; partial output")
-	p.expect("begun")
-	p.expect("2 hosts: 2 cancelled")
-	p.exits(130)
-	awaitProcess(t, sleep, 0)
+	interrupted(t, p, sleep)
 	if out, err := exec.Command("ps", "-ww", "-A", "-o", "args=").Output(); err != nil || strings.Contains(string(out), tmp) {
 		t.Errorf("processes left, %v:\n%s", err, out)
 	}

@@ -153,7 +153,7 @@ func Find(root, pattern string, list func(dir string) ([]Entry, error)) ([]strin
 			if len(next) >= MaxFound {
 				return ErrMany
 			}
-			next = append(next, join(dir, e.Name))
+			next = append(next, Join(dir, e.Name))
 			return nil
 		}
 		for _, dir := range found {
@@ -197,7 +197,7 @@ func below(dir string, depth int, files bool, list func(string) ([]Entry, error)
 			return err
 		case strings.HasPrefix(e.Name, "."):
 		case e.Dir && depth < MaxDepth:
-			err = below(join(dir, e.Name), depth+1, files, list, add)
+			err = below(Join(dir, e.Name), depth+1, files, list, add)
 		case !e.Dir && files:
 			err = add(dir, e)
 		}
@@ -205,8 +205,8 @@ func below(dir string, depth int, files bool, list func(string) ([]Entry, error)
 	return err
 }
 
-// join joins names by a slash, and changes nothing in them.
-func join(dir, name string) string {
+// Join joins names by a slash, and changes nothing in them.
+func Join(dir, name string) string {
 	switch {
 	case dir == "":
 		return name

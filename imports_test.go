@@ -42,7 +42,8 @@ var forbidden = map[string][]string{
 
 // allowed are exceptions: packages of the module that a package may use.
 var allowed = map[string][]string{
-	"":                     {"codec", "filelock", "glob", "keyfile", "knownhosts", "lines", "printf", "scp", "sftp", "shell", "spool", "sshagent", "sshconfig"},
+	"":                     {"codec", "filelock", "glob", "keyfile", "knownhosts", "lines", "nearest", "printf", "scp", "sftp", "shell", "spool", "sshagent", "sshconfig"},
+	"/internal/codec":      {"nearest"},
 	"/internal/knownhosts": {"filelock"},
 	"/hostlist":            {"nearest"},
 	"/internal/render":     {"hostlist", "nearest"},

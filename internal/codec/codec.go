@@ -42,7 +42,7 @@ func Lookup(name string) (encoding.Encoding, error) {
 	if _, instead, ok := find(refused, key); ok {
 		return nil, &Error{Name: name, Known: true, Try: strings.Fields(instead)}
 	}
-	return nil, &Error{Name: name, Try: nearest(key)}
+	return nil, &Error{Name: name, Try: suggest(key)}
 }
 
 // Names returns the names of all encodings, sorted, without their aliases.

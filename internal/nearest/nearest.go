@@ -8,7 +8,7 @@ import "strings"
 func Word(word string, known []string) (string, bool) {
 	best, least := "", max(1, len(word)/3)+1
 	for _, k := range known {
-		d := distance(word, k)
+		d := Distance(word, k)
 		if len(word) > 2 && strings.HasPrefix(k, word) {
 			d = 1
 		}
@@ -19,9 +19,9 @@ func Word(word string, known []string) (string, bool) {
 	return best, best != ""
 }
 
-// distance counts the letters to insert, delete, replace or swap with their
+// Distance counts the letters to insert, delete, replace or swap with their
 // neighbour to make b of a.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	var before, last []int
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/shoal-ssh/shoal/internal/nearest"
 )
 
-// nearest returns up to three names that key may be a misspelling of, the likeliest
+// suggest returns up to three names that key may be a misspelling of, the likeliest
 // first.
-func nearest(key string) []string {
+func suggest(key string) []string {
 	type candidate struct {
 		name     string
 		distance int
@@ -22,7 +24,7 @@ func nearest(key string) []string {
 		names := strings.Fields(line)
 		best := candidate{distance: 3}
 		for _, n := range names {
-			if d := distance(squeezed, squeeze(n)); d < best.distance && d <= len(squeezed)/3 {
+			if d := nearest.Distance(squeezed, squeeze(n)); d < best.distance && d <= len(squeezed)/3 {
 				best = candidate{n, d}
 			}
 		}
@@ -41,25 +43,4 @@ func nearest(key string) []string {
 // squeeze removes what people leave out of names or put into them.
 func squeeze(name string) string {
 	return strings.NewReplacer("_", "", ".", "").Replace(name)
-}
-
-// distance returns how many letters have to be inserted, removed or replaced to make b
-// of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
